@@ -1,0 +1,43 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where the collection keeps its own things on a managed host. Nothing else may spell these paths."""
+
+from __future__ import annotations
+
+import os
+
+VASSAL_DIR = "/etc/webstack/vassals"
+"""The emperor's directory: one ``NAME.ini`` per installed service."""
+
+EMPEROR_UNIT = "webstack-emperor.service"
+
+STATE_DIR = "/var/lib/webstack"
+"""Root-only (0700): the journal, the container's configuration and parked host pieces, per service."""
+
+RUN_DIR = "/run/webstack"
+"""Sockets of containers: ``RUN_DIR/NAME/SLOT.sock``; made at boot by tmpfiles.d."""
+
+LOCK_FILE = "/run/lock/webstack.lock"
+
+LABEL = "gantry.webstack"
+"""Prefix of the labels on images and containers: ``gantry.webstack.service`` and so on."""
+
+
+def service_state(name: str) -> str:
+    """Directory of one service below STATE_DIR."""
+    return os.path.join(STATE_DIR, name)
+
+
+def service_run(name: str) -> str:
+    """Directory of one service's container sockets below RUN_DIR."""
+    return os.path.join(RUN_DIR, name)
+
+
+def host_socket(name: str) -> str:
+    """The socket that an installed service's host uWSGI listens on unless its definition names another."""
+    return os.path.join("/run/uwsgi", name, "uwsgi.sock")
+
+
+def tmpfiles_conf(name: str, kind: str) -> str:
+    """tmpfiles.d file of one service; ``kind`` is ``host`` (install) or ``container`` (convert)."""
+    return "/etc/tmpfiles.d/webstack-%s-%s.conf" % (kind, name)

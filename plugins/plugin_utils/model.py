@@ -1,0 +1,168 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one model: service definitions and plans as plain data, checked by the JSON Schema beside this file."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.gantry.webstack.plugins.module_utils._paths import host_socket
+
+try:
+    import jmespath
+    import jsonschema
+except ImportError as exc:  # ansible-doc reads plugins on machines without them
+    IMPORT_ERROR: ImportError | None = exc
+else:
+    IMPORT_ERROR = None
+
+Service = dict[str, Any]
+Plan = dict[str, Any]
+
+
+class ModelError(ValueError):
+    """A definition or plan that cannot be used; the message names the place and the value."""
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The plan's JSON Schema."""
+    return json.loads(Path(__file__).with_name("plan.schema.json").read_text(encoding="utf-8"))
+
+
+def _place(path: Iterable[Any], services: list[Any]) -> str:
+    """Name a place as a person would: ``services[shop].uwsgi.socket`` rather than ``services.0.uwsgi.socket``."""
+    place = ""
+    steps = list(path)
+    for index, step in enumerate(steps):
+        if isinstance(step, int):
+            item = services[step] if index == 1 and steps[0] == "services" and step < len(services) else None
+            place += f"[{item['name'] if isinstance(item, dict) and 'name' in item else step}]"
+        else:
+            place += f".{step}" if place else str(step)
+    return place or "the plan"
+
+
+def _explain(error: Any, services: list[Any]) -> str:
+    place = _place(error.absolute_path, services)
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        unknown = sorted(str(key) for key in set(error.instance) - set(error.schema.get("properties", {})))
+        known = ", ".join(sorted(error.schema.get("properties", {})))
+        return f"{place}: unknown key {', '.join(map(repr, unknown))}; known keys are {known}"
+    return f"{place}: {error.message}"
+
+
+def _duplicates(values: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    return sorted({value for value in values if value in seen or seen.add(value)})  # type: ignore[func-returns-value]
+
+
+def validate(plan: Plan, where: str = "plan") -> Plan:
+    """Return ``plan`` when it fits the schema and its services have distinct names and sockets; raise ModelError otherwise."""
+    if IMPORT_ERROR is not None:
+        raise ModelError(f"the control node's Python lacks {IMPORT_ERROR.name}; pip install -r requirements.txt of gantry.webstack")
+    services = plan.get("services") if isinstance(plan, dict) else None
+    services = services if isinstance(services, list) else []
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(plan))
+    if error is not None:
+        raise ModelError(f"{where}: {_explain(error, services)}")
+    for name in _duplicates(service["name"] for service in services):
+        raise ModelError(f"{where}: two services are named {name!r}")
+    for socket in _duplicates(s["uwsgi"]["socket"] for s in services if s.get("uwsgi", {}).get("socket")):
+        names = " and ".join(s["name"] for s in services if s.get("uwsgi", {}).get("socket") == socket)
+        raise ModelError(f"{where}: services {names} have the same socket {socket!r}")
+    return plan
+
+
+def loads(text: str, where: str) -> Plan:
+    """Parse and validate a plan file's text."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ModelError(f"{where}: not YAML: {' '.join(str(exc).split())}") from exc
+    if not isinstance(data, dict):
+        raise ModelError(f"{where}: a plan is a mapping, this is {type(data).__name__}")
+    return validate(data, where)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style with indented sequences, no aliases: what a person would write."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def dumps(plan: Plan) -> str:
+    """The plan as YAML; the same plan always gives the same text."""
+    return "---\n" + yaml.dump(plan, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=120)
+
+
+def select(services: list[Service], wanted: str | list[str] | None) -> list[Service]:
+    """Choose services by a list of names or a JMESPath expression over the list; everything when ``wanted`` is empty.
+
+    Raises ModelError for a name that is not there, an expression that does not parse, or one that yields no service.
+    """
+    if not wanted:
+        return services
+    names = [service["name"] for service in services]
+    if isinstance(wanted, str):
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", wanted) and wanted in names:
+            wanted = [wanted]
+        else:
+            try:
+                found = jmespath.search(wanted, services)
+            except jmespath.exceptions.JMESPathError as exc:
+                raise ModelError(f"webstack_select: {wanted!r} is not a JMESPath expression: {exc}") from exc
+            found = found if isinstance(found, list) else [found]
+            wanted = [item["name"] if isinstance(item, dict) and "name" in item else item for item in found if item is not None]
+            if not wanted:
+                raise ModelError(f"webstack_select: no service matches; there are {', '.join(names) or 'none'}")
+    unknown = [str(name) for name in wanted if name not in names]
+    if unknown:
+        raise ModelError(f"webstack_select: no service {', '.join(map(repr, unknown))}; there are {', '.join(names) or 'none'}")
+    return [service for service in services if service["name"] in wanted]
+
+
+def complete(service: Service) -> Service:
+    """A service definition with what ``install`` assumes where it is silent. Pure; the argument is not changed."""
+    done = copy.deepcopy(service)
+    name = done["name"]
+    done.setdefault("runtime", "host")
+    user = done.setdefault("user", {})
+    user.setdefault("name", name)
+    user.setdefault("group", user["name"])
+    done.setdefault("code", {}).setdefault("path", f"/srv/{name}/code")
+    done.setdefault("python", {}).setdefault("venv", f"/srv/{name}/venv")
+    done.setdefault("uwsgi", {}).setdefault("socket", host_socket(name))
+    done["uwsgi"].setdefault("options", {})
+    sites = done.setdefault("nginx", {}).setdefault("sites", [{}])
+    for site in sites:
+        site.setdefault("listen", ["80"])
+        site.setdefault("server_names", [f"{name}.test"])
+        site.setdefault("location", "/")
+    done["nginx"].setdefault("static", [])
+    for key in ("secrets", "state", "files", "schedule", "workers", "needs"):
+        done.setdefault(key, [])
+    done.setdefault("environment", {})
+    done.setdefault("health", {}).setdefault("path", "/")
+    done["health"].setdefault("status", 200)
+    return done
+
+
+def complete_all(services: list[Service]) -> list[Service]:
+    """Validate a list of service definitions as ``install`` gets it, and complete each."""
+    validate({"version": 1, "host": "-", "services": services}, "webstack_services")
+    done = [complete(service) for service in services]
+    validate({"version": 1, "host": "-", "services": done}, "webstack_services")
+    return done
