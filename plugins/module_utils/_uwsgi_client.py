@@ -213,6 +213,8 @@ class _Exchange:
         self.received = bytearray()
         self.head_end = -1
         self.body_start = -1
+        self.pending = memoryview(b"")
+        self.refused = False
 
     def _find_head(self) -> None:
         ends = [(at, at + len(mark)) for mark in (b"\r\n\r\n", b"\n\n") for at in (self.received.find(mark),) if at >= 0]
@@ -224,27 +226,28 @@ class _Exchange:
 
     def run(self, data: bytes) -> bool:
         """Exchange; true when the peer closed the connection, false when ``limit`` was reached."""
-        pending = memoryview(data)
+        self.pending = memoryview(data)
         with selectors.DefaultSelector() as selector:
             selector.register(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
             while True:
                 for dummy, events in selector.select(self.deadline.left()):
                     if events & selectors.EVENT_WRITE:
-                        pending = self._send(pending)
-                        if not pending:
+                        self._send()
+                        if not self.pending:
                             selector.modify(self.sock, selectors.EVENT_READ)
                     if events & selectors.EVENT_READ and self._receive():
                         return True
                 if self._over_limit():
                     return False
 
-    def _send(self, pending: memoryview) -> memoryview:
+    def _send(self) -> None:
         try:
-            return pending[self.sock.send(pending[:_CHUNK]):]
+            self.pending = self.pending[self.sock.send(self.pending[:_CHUNK]):]
         except BlockingIOError:
-            return pending
+            pass
         except (BrokenPipeError, ConnectionResetError):
-            return pending[:0]  # an application may answer without reading the body; what it said is still to be read
+            self.refused = True  # an application may answer without reading the body; what it said is still to be read
+            self.pending = self.pending[:0]
 
     def _receive(self) -> bool:
         try:
@@ -252,6 +255,8 @@ class _Exchange:
         except BlockingIOError:
             return False
         except OSError as exc:
+            if (self.refused or self.pending) and self.head_end >= 0:
+                return True  # closing a socket with unread bytes in it resets the connection, after the answer
             raise UwsgiError("%s broke the connection after %d bytes: %s" % (self.address, len(self.received), exc.strerror)) from exc
         self.received += data
         if self.head_end < 0:
