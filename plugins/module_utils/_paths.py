@@ -41,3 +41,37 @@ def host_socket(name: str) -> str:
 def tmpfiles_conf(name: str, kind: str) -> str:
     """tmpfiles.d file of one service; ``kind`` is ``host`` (install) or ``container`` (convert)."""
     return "/etc/tmpfiles.d/webstack-%s-%s.conf" % (kind, name)
+
+
+LOG_DIR = "/var/log/webstack"
+"""Logs of installed vassals: ``LOG_DIR/NAME.log``, owned by the service's user."""
+
+
+def vassal_log(name: str) -> str:
+    """The log of an installed service's vassal."""
+    return os.path.join(LOG_DIR, name + ".log")
+
+
+def parked(name: str) -> str:
+    """Where a service's host pieces lie while its container serves."""
+    return os.path.join(service_state(name), "parked")
+
+
+def code_stamp(name: str) -> str:
+    """Written last whenever an installed service's code has changed: newer than a worker means that the worker runs older code."""
+    return os.path.join(service_state(name), "code.json")
+
+
+def venv_stamp(venv: str) -> str:
+    """Written last whenever a virtual environment has changed; holds the lock's digest and the distributions."""
+    return os.path.join(venv, ".webstack.json")
+
+
+def prepare_stamp(name: str) -> str:
+    """Written after an installed service's prepare commands have succeeded."""
+    return os.path.join(service_state(name), "prepared.json")
+
+
+def cron_file(name: str) -> str:
+    """The system crontab of an installed service; cron(8) passes over file names with a dot in them."""
+    return "/etc/cron.d/webstack-" + name.replace(".", "-dot-")

@@ -1,0 +1,110 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A service definition as an emperor's vassal in uWSGI's INI dialect. Pure.
+
+What uWSGI does to the text (core/ini.c, core/config.c; tried with 2.0.21): the whole file first goes through magic variables
+(``%n``, ``%%``, and a ``%`` at the end of a line eats the newline), then ``%(name)`` and ``$(NAME)`` are replaced in values.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.gantry.webstack.plugins.module_utils import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils._own_files import MARK
+from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
+
+ALIASES = {
+    "plugin": "plugins", "venv": "virtualenv", "home": "virtualenv", "pyhome": "virtualenv", "logto2": "logto", "daemonize": "logto",
+}
+"""Other spellings of options that a default stands for, as uWSGI knows them: a service that uses one gets no default beside it."""
+
+PERCENT, DOLLAR = "webstack-percent", "webstack-dollar"
+"""Variables of our own in a vassal that needs a literal ``%(`` or ``$(``, for which uWSGI has no escape."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def unix_socket(address: str) -> bool:
+    """Whether an address is a UNIX socket's path rather than HOST:PORT."""
+    return address.startswith("/")
+
+
+def options(service: Service) -> dict[str, Any]:
+    """The options of a completed service's vassal in order: what the collection assumes, then what the definition says over it.
+
+    Values are literal: what looks like one of uWSGI's substitutions stands for itself.
+    """
+    uwsgi, user = service["uwsgi"], service["user"]
+    assumed: dict[str, Any] = {
+        "plugins": "python3",
+        "uid": user["name"],
+        "gid": user["group"],
+        "chdir": service["code"]["path"],
+        "virtualenv": service["python"]["venv"],
+        "master": True,
+        "need-app": True,
+        "vacuum": True,
+        "die-on-term": True,
+        "chmod-socket": 660,
+        "logto": _paths.vassal_log(service["name"]),
+    }
+    if uwsgi.get("origin") == "venv":
+        del assumed["plugins"]
+    if not unix_socket(uwsgi["socket"]):
+        del assumed["chmod-socket"]
+    given = uwsgi.get("options", {})
+    for name in given:
+        if name in ALIASES:
+            assumed.pop(ALIASES[name], None)
+    return {key: value for key, value in {**assumed, **given}.items() if key not in (PERCENT, DOLLAR)}
+
+
+def env_line(name: str, value: str, where: str) -> str:
+    """One ``env`` line that gives a process exactly ``value``. Raises ModelError for what an INI file cannot say."""
+    if not _NAME.match(name):
+        raise ModelError(f"{where}.{name}: {name!r} is not the name of an environment variable")
+    if re.search(r"[\n\r\0]", value):
+        raise ModelError(f"{where}.{name}: a value with a line break cannot stand in a uWSGI configuration; put it into a file")
+    if value != value.rstrip():
+        raise ModelError(f"{where}.{name}: uWSGI drops white space at the end of a value; put it into a file")
+    return f"env = {name}={escape(value)}"
+
+
+def escape(value: str) -> str:
+    """``value`` spelled so that uWSGI's substitutions give it back."""
+    value = re.sub(r"%(?!\()", "%%", value)
+    return value.replace("%(", f"%({PERCENT})(").replace("$(", f"%({DOLLAR})(")
+
+
+def _lines(key: str, value: Any, where: str) -> list[str]:
+    if isinstance(value, list):
+        return [line for item in value for line in _lines(key, item, where)]
+    text = ("true" if value else "false") if isinstance(value, bool) else escape(str(value))
+    if re.search(r"[\n\r\0]", text) or not re.fullmatch(r"[A-Za-z0-9_.:-]+", key):
+        raise ModelError(f"{where}.{key}: {text!r} cannot stand in a uWSGI configuration")
+    return [f"{key} = {text}"]
+
+
+def secret_environment(service: Service) -> list[str]:
+    """Names of the secrets that stand as ``env`` in the vassal itself (source ``uwsgi:`` with the vassal's own path)."""
+    return [secret["name"] for secret in service.get("secrets", []) if secret["source"] == f"uwsgi:{vassal_path(service['name'])}"]
+
+
+def vassal_path(name: str) -> str:
+    """Where a service's vassal stands."""
+    return f"{_paths.VASSAL_DIR}/{name}.ini"
+
+
+def vassal(service: Service) -> str:
+    """The text of a completed service's vassal, without its secrets. Raises ModelError for what an INI file cannot say."""
+    name = service["name"]
+    where = f"services[{name}]"
+    env = [env_line(key, value, f"{where}.environment") for key, value in service["environment"].items()]
+    lines = [f"socket = {escape(service['uwsgi']['socket'])}"]
+    for key, value in options(service).items():
+        lines += _lines(key, value, f"{where}.uwsgi.options")
+    lines += env
+    variables = [f"{key} = {value}" for key, value in ((PERCENT, "%%"), (DOLLAR, "$")) if any(f"%({key})" in line for line in lines)]
+    return "\n".join([f"; {MARK} Service {name}.", "[uwsgi]", *variables, *lines]) + "\n"
