@@ -22,7 +22,7 @@ class RequestError(Exception):
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
-        self.kind = kind
+        self.kind, self.message = kind, message
 
 
 @dataclass
@@ -218,7 +218,7 @@ class Client:
         try:
             return Connection(*await _within(self.seconds, asyncio.open_connection(*self.address)))
         except RequestError as exc:
-            raise RequestError("connect", str(exc)) from exc
+            raise RequestError("connect", exc.message) from exc
 
     def close(self) -> None:
         for connection in self._idle:
