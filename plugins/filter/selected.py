@@ -1,0 +1,39 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filter: the services of a plan that a run is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.gantry.webstack.plugins.plugin_utils import model
+
+
+def selected(plan: model.Plan, select: Any = None, strict: bool = False) -> list[model.Service]:
+    """Services of ``plan`` chosen by ``select``; refuses blocked ones, and with ``strict`` a plan with something unexplained."""
+    try:
+        services = model.select(plan.get("services", []), select)
+    except model.ModelError as exc:
+        raise AnsibleFilterError(str(exc)) from exc
+    if not services:
+        raise AnsibleFilterError(f"the plan of {plan.get('host')} has no service to move")
+    for service in services:
+        fit = service.get("fit", {})
+        if fit.get("verdict") == "blocked":
+            raise AnsibleFilterError(f"service {service['name']} cannot be converted: {'; '.join(fit.get('reasons', []))}")
+    if strict and plan.get("unexplained"):
+        first = plan["unexplained"][0]
+        raise AnsibleFilterError(f"webstack_strict: {len(plan['unexplained'])} things on {plan.get('host')} are unexplained, "
+                                 f"first {first['kind']} {first['what']}")
+    return services
+
+
+class FilterModule:
+    """Entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters of this file."""
+        return {"selected": selected}
