@@ -12,8 +12,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.gantry.webstack.plugins.plugin_utils import model
 
 
-def selected(plan: model.Plan, select: Any = None, strict: bool = False) -> list[model.Service]:
-    """Services of ``plan`` chosen by ``select``; refuses blocked ones, and with ``strict`` a plan with something unexplained."""
+def selected(plan: model.Plan, select: Any = None, strict: bool = False, fit: bool = True) -> list[model.Service]:
+    """Services of ``plan`` chosen by ``select``; with ``fit`` none that is blocked, with ``strict`` no plan that has something unexplained."""
     try:
         services = model.select(plan.get("services", []), select)
     except model.ModelError as exc:
@@ -21,9 +21,9 @@ def selected(plan: model.Plan, select: Any = None, strict: bool = False) -> list
     if not services:
         raise AnsibleFilterError(f"the plan of {plan.get('host')} has no service to move")
     for service in services:
-        fit = service.get("fit", {})
-        if fit.get("verdict") == "blocked":
-            raise AnsibleFilterError(f"service {service['name']} cannot be converted: {'; '.join(fit.get('reasons', []))}")
+        verdict = service.get("fit", {})
+        if fit and verdict.get("verdict") == "blocked":
+            raise AnsibleFilterError(f"service {service['name']} cannot be converted: {'; '.join(verdict.get('reasons', []))}")
     if strict and plan.get("unexplained"):
         first = plan["unexplained"][0]
         raise AnsibleFilterError(f"webstack_strict: {len(plan['unexplained'])} things on {plan.get('host')} are unexplained, "

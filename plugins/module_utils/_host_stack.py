@@ -121,10 +121,12 @@ class Vassal(HostStack):
         return self.memory.get("file") == self.vassal
 
     def _set_aside(self) -> None:
-        if not os.path.lexists(self.parked_vassal):
-            _move(self.vassal, self.parked_vassal)
-        elif os.path.lexists(self.vassal):
+        if not os.path.lexists(self.vassal):
+            return
+        if os.path.lexists(self.parked_vassal):
             os.unlink(self.vassal)  # the copy that was changed to come up beside the seam
+        else:
+            _move(self.vassal, self.parked_vassal)
 
     def _start_beside(self) -> None:
         if not os.path.lexists(self.parked_vassal):

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import subprocess
+import traceback
 from abc import ABC, abstractmethod
 from typing import Any, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence
 
@@ -92,5 +93,8 @@ class WebstackModule(ABC):
             self.run()
         except WebstackError as exc:
             self.module.fail_json(msg=str(exc), **{**self.result, **exc.details})
+        except OSError as exc:  # a full or read-only disk, a file that went away
+            what = " ".join(str(name) for name in (exc.filename, exc.filename2) if name) or "the host"
+            self.module.fail_json(msg="%s: %s" % (what, exc.strerror or exc), exception=traceback.format_exc(), **self.result)
         self.module.exit_json(changed=self.changed, diff=self.diffs, **self.result)
         raise AssertionError("exit_json returned")

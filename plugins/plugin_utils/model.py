@@ -109,7 +109,7 @@ def dumps(plan: Plan) -> str:
 
 
 def select(services: list[Service], wanted: str | list[str] | None) -> list[Service]:
-    """Choose services by a list of names or a JMESPath expression over the list; everything when ``wanted`` is empty.
+    """Choose services by names (a list, or one string with commas) or a JMESPath expression over the list; everything when ``wanted`` is empty.
 
     Raises ModelError for a name that is not there, an expression that does not parse, or one that yields no service.
     """
@@ -117,8 +117,8 @@ def select(services: list[Service], wanted: str | list[str] | None) -> list[Serv
         return services
     names = [service["name"] for service in services]
     if isinstance(wanted, str):
-        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", wanted) and wanted in names:
-            wanted = [wanted]
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*(\s*,\s*[A-Za-z0-9][A-Za-z0-9_.-]*)*", wanted):  # names; alone, none is JMESPath that finds anything
+            wanted = re.split(r"\s*,\s*", wanted)
         else:
             try:
                 found = jmespath.search(wanted, services)

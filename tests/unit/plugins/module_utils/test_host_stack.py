@@ -1,0 +1,104 @@
+"""The host's instance: set aside, started beside the seam, restored to the letter; at any point again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.gantry.webstack.plugins.module_utils import _host_stack, _paths
+from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+
+INI = "[uwsgi]\n# socket = /run/uw/%n.sock is the default\nmodule = app\nsocket = /run/uw/%n.sock\n"
+
+
+@pytest.fixture
+def vassal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
+    path = tmp_path / "vassals" / "shop.ini"
+    path.parent.mkdir()
+    path.write_text(INI)
+    path.chmod(0o640)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    return path
+
+
+def stack(vassal: Path, seam: str = "/run/uw/shop.sock", **memory: Any) -> _host_stack.HostStack:
+    service = {"name": "shop", "uwsgi": {"manager": {"kind": "emperor", "vassal": str(vassal)}}}
+    return _host_stack.of(service, seam, {"file": str(vassal), "token": "/run/uw/%n.sock", "line": 4, **memory})
+
+
+def look(path: Path) -> tuple[str, int, int]:
+    info = path.stat()
+    return path.read_text(), info.st_mode & 0o7777, info.st_mtime_ns
+
+
+def test_there_and_back_leaves_no_trace(vassal: Path, tmp_path: Path) -> None:
+    before = look(vassal)
+    host = stack(vassal, str(tmp_path / "shop.sock"))
+    host.set_aside()
+    assert not vassal.exists()
+    host.start_beside()
+    assert vassal.read_text() == INI[::-1].replace("/run/uw/%n.sock"[::-1], (str(tmp_path / "shop.sock") + ".host")[::-1], 1)[::-1]
+    assert vassal.stat().st_mode & 0o7777 == 0o640
+    host.restore()
+    assert look(vassal) == before
+    assert os.listdir(vassal.parent) == ["shop.ini"]
+
+
+@pytest.mark.parametrize("steps", [
+    ["set_aside", "set_aside", "start_beside", "start_beside", "restore", "restore"],
+    ["set_aside", "start_beside", "set_aside", "start_beside", "restore"],
+    ["set_aside", "restore", "set_aside", "start_beside", "restore"],
+])
+def test_every_step_may_be_taken_again(vassal: Path, tmp_path: Path, steps: list[str]) -> None:
+    before = look(vassal)
+    for step in steps:
+        getattr(stack(vassal, str(tmp_path / "shop.sock")), step)()
+    assert look(vassal) == before
+
+
+def test_a_link_in_the_emperors_directory_stays_a_link(vassal: Path, tmp_path: Path) -> None:
+    real = tmp_path / "available.ini"
+    vassal.rename(real)
+    vassal.symlink_to("../available.ini")
+    host = stack(vassal, str(tmp_path / "shop.sock"))
+    host.set_aside()
+    real_text = look(real)
+    host.restore()
+    assert os.readlink(vassal) == "../available.ini"
+    assert look(real) == real_text
+
+
+def test_a_socket_that_an_included_file_defines_changes_there(vassal: Path, tmp_path: Path) -> None:
+    common = tmp_path / "common.ini"
+    common.write_text("[uwsgi]\nsocket = /run/uw/shop.sock\n")
+    before = look(common)
+    host = stack(vassal, str(tmp_path / "shop.sock"), file=str(common), token="/run/uw/shop.sock", line=2)
+    host.set_aside()
+    host.start_beside()
+    assert common.read_text() == f"[uwsgi]\nsocket = {tmp_path}/shop.sock.host\n"
+    host.restore()
+    assert look(common) == before
+    assert vassal.read_text() == INI
+
+
+def test_a_token_that_moved_is_found_when_it_is_the_only_one(vassal: Path, tmp_path: Path) -> None:
+    vassal.write_text("[uwsgi]\nprocesses = 4\nmodule = app\nharakiri = 20\nsocket = /run/uw/%n.sock\n")
+    host = stack(vassal, str(tmp_path / "shop.sock"))
+    host.set_aside()
+    host.start_beside()
+    assert f"socket = {tmp_path}/shop.sock.host\n" in vassal.read_text()
+
+
+def test_a_vassal_that_is_gone_is_said(vassal: Path, tmp_path: Path) -> None:
+    vassal.unlink()
+    with pytest.raises(WebstackError, match=r"service shop: its vassal is neither in .*shop\.ini nor set aside"):
+        stack(vassal, str(tmp_path / "shop.sock")).start_beside()
+
+
+def test_an_untaught_manager_is_refused() -> None:
+    with pytest.raises(WebstackError, match="service shop: its uWSGI is started by something unknown"):
+        _host_stack.of({"name": "shop", "uwsgi": {}}, "/run/shop.sock")
