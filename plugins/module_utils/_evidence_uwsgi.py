@@ -1,0 +1,200 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Running uWSGI instances and what keeps them: emperors with their vassals, systemd units, something else."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Optional, Tuple
+
+from ansible_collections.gantry.webstack.plugins.module_utils import _uwsgi_config
+from ansible_collections.gantry.webstack.plugins.module_utils._proc import Process, tree
+
+_PROPERTIES = ("Id", "FragmentPath", "SourcePath", "Environment", "EnvironmentFiles", "WorkingDirectory", "MainPID", "StateDirectory", "CacheDirectory",
+               "LogsDirectory", "ReadWritePaths", "TriggeredBy", "ExecStart")
+_FIRST_FILE = ("ini", "xml", "xmlconfig", "yaml", "yml", "json", "js", "config", "inherit", "include")
+
+
+@dataclass
+class Instance:
+    """One uWSGI master. ``start`` is the directory it was started in; ``kind`` is emperor, unit or nothing."""
+
+    master: Process
+    processes: List[Process]
+    config: _uwsgi_config.Config
+    start: str
+    kind: str = ""
+    unit: str = ""
+    vassal: str = ""
+    reason: str = ""
+    blind: List[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The vassal's or the unit's name; the configuration file's where neither is there."""
+        source = os.path.basename(self.vassal or self.config_file or "")
+        stem = self.unit[:-len(".service")] if self.kind == "unit" else source.rsplit(".", 1)[0]
+        return re.sub(r"[^A-Za-z0-9_.-]", "-", stem).lstrip("._-")[:63] or "uwsgi-%s" % os.path.basename(self.start.rstrip("/") or "root")
+
+    @property
+    def config_file(self) -> Optional[str]:
+        """The first file of its configuration."""
+        return next(iter(self.config.files), None)
+
+    @property
+    def worker(self) -> Process:
+        """A process that serves requests: the last descendant, or the master when it works alone."""
+        workers = [process for process in self.processes if process.parent == self.master.pid]
+        return workers[0] if workers else self.master
+
+
+def is_uwsgi(process: Process) -> bool:
+    """By the binary: the distribution's, one in a venv, or one under another name that started as uwsgi."""
+    return os.path.basename(process.exe).startswith("uwsgi") or bool(process.argv) and os.path.basename(process.argv[0]).startswith("uwsgi")
+
+
+def masters(table: Dict[int, Process]) -> List[Process]:
+    """Masters: uWSGI processes that no other one forked. A vassal was started by its emperor through a pipe of its own."""
+    found = []
+    for process in sorted(table.values(), key=lambda item: item.pid):
+        if is_uwsgi(process):
+            parent = table.get(process.parent)
+            if parent is None or not is_uwsgi(parent):
+                found.append(process)
+            else:
+                pipe = process.environ.get("UWSGI_EMPEROR_FD")
+                if pipe is not None and parent.environ.get("UWSGI_EMPEROR_FD") != pipe:
+                    found.append(process)
+    return found
+
+
+def unit_properties(units: Iterable[str]) -> Dict[str, Dict[str, str]]:
+    """``systemctl show`` of several units in one call; empty without systemd. Values of Environment are real: never return them."""
+    names = sorted(set(units) - {""})
+    if not names or not os.path.isdir("/run/systemd/system"):
+        return {}
+    done = subprocess.run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), *names], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          stdin=subprocess.DEVNULL, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}, check=False)
+    found = {}
+    for block in done.stdout.decode("utf-8", "replace").split("\n\n"):
+        values: Dict[str, str] = {}
+        for line in block.splitlines():
+            key, equal, value = line.partition("=")
+            if equal:
+                # EnvironmentFiles and ExecStart may come several times
+                values[key] = values[key] + "\n" + value if values.get(key) else value
+        if values.get("Id"):
+            found[values["Id"]] = values
+    return found
+
+
+def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostname: str) -> Tuple[List[Instance], List[Instance]]:
+    """(instances that serve, emperors)."""
+    found: Dict[int, Instance] = {}
+    for master in masters(table):
+        unit = master.unit
+        cwd = units.get(unit, {}).get("WorkingDirectory", "").lstrip("!") or "/"
+        emperor = _emperor_of(table, master, found)
+        if emperor is not None:
+            found[master.pid] = _vassal(table, master, emperor, hostname)
+            continue
+        config = _read_config(master, cwd, hostname, _exec_start(units.get(unit, {}).get("ExecStart", "")))
+        found[master.pid] = Instance(master, _own(table, master), config, cwd, unit=unit)
+    emperors = [item for item in found.values() if is_emperor(item)]
+    serving = [item for item in found.values() if not is_emperor(item)]
+    for item in serving:
+        if not item.vassal:
+            _manager(item, units, [other for other in found.values() if other.unit == item.unit])
+    return serving, emperors
+
+
+def is_emperor(instance: Instance) -> bool:
+    """Does its configuration make it an emperor?"""
+    return bool(instance.config.all("emperor"))
+
+
+def _own(table: Dict[int, Process], master: Process) -> List[Process]:
+    """The instance's processes without those of vassals below it."""
+    others = [item.pid for item in masters(table) if item.pid != master.pid]
+    inner = {process.pid for pid in others for process in tree(table, pid)} if others else set()
+    below = [process for process in tree(table, master.pid)]
+    own = [process for process in below if process.pid not in inner or process.pid == master.pid]
+    return own
+
+
+def _emperor_of(table: Dict[int, Process], master: Process, found: Dict[int, Instance]) -> Optional[Instance]:
+    """The emperor above a vassal; it may have forked a process of its own in between."""
+    if "UWSGI_EMPEROR_FD" not in master.environ:
+        return None
+    pid = master.parent
+    while pid in table:
+        if pid in found and is_emperor(found[pid]):
+            return found[pid]
+        pid = table[pid].parent
+    return None
+
+
+def _vassal(table: Dict[int, Process], master: Process, emperor: Instance, hostname: str) -> Instance:
+    """A vassal: the emperor starts it in its directory with the file's name (core/emperor.c)."""
+    options, _bare, _warnings = _uwsgi_config.parse_argv(master.argv[1:])
+    names = [value for key, value in options if key in _FIRST_FILE and value]
+    places = [place[len("glob://"):] if place.startswith("glob://") else place for place in emperor.config.all("emperor")]
+    for place in places:
+        directory = os.path.normpath(os.path.join(emperor.start, place))
+        # with templates around it the vassal is not the first file: it is the one that lies in the emperor's directory
+        for name in names:
+            path = os.path.normpath(os.path.join(directory, name)) if os.path.isdir(directory) else os.path.join(emperor.start, name)
+            listed = os.path.dirname(path) == directory or path in [os.path.join(emperor.start, item) for item in glob.glob(directory)]
+            if listed and os.path.lexists(path):
+                start = directory if os.path.isdir(directory) else emperor.start
+                config = _read_config(master, start, hostname)
+                return Instance(master, _own(table, master), config, start, kind="emperor", unit=emperor.unit, vassal=path)
+    start = (names and os.path.isabs(names[0]) and os.path.dirname(names[0])) or emperor.start
+    instance = Instance(master, _own(table, master), _read_config(master, start, hostname), start, unit=emperor.unit)
+    instance.reason = "an emperor started it, but its file is not in the emperor's directory"
+    return instance
+
+
+def _manager(instance: Instance, units: Dict[str, Dict[str, str]], same_unit: List[Instance]) -> None:
+    """Set ``kind`` to unit for an instance that has a unit of its own, else ``reason``."""
+    unit = instance.unit
+    properties = units.get(unit, {})
+    fragment = properties.get("FragmentPath", "")
+    if not unit or not properties:
+        instance.reason = "no systemd unit and no emperor keeps it"
+    elif "/generator" in fragment or properties.get("SourcePath", "").startswith("/etc/init.d/"):
+        instance.reason = "the init script %s keeps it, not a systemd unit of its own" % (properties.get("SourcePath") or unit)
+    elif len(same_unit) > 1:
+        instance.reason = "the unit %s keeps several uWSGI instances" % unit
+    elif int(properties.get("MainPID") or 0) != instance.master.pid:
+        instance.reason = "it is not the main process of the unit %s" % unit
+    elif ".socket" in properties.get("TriggeredBy", "") or "LISTEN_FDS" in instance.master.environ:
+        instance.reason = "systemd's socket activation gives it its socket"
+    else:
+        instance.kind = "unit"
+
+
+def _exec_start(text: str) -> List[str]:
+    """The command of a unit as ``systemctl show`` prints it."""
+    match = re.search(r"argv\[\]=(.*?) ; ", text)
+    return match.group(1).split() if match else []
+
+
+def _read_config(process: Process, cwd: str, hostname: str, instead: Optional[List[str]] = None) -> _uwsgi_config.Config:
+    """The configuration by the process's command line, or by its unit's where the process has rewritten it (auto-procname)."""
+    rewritten = len(process.argv) == 1 and " " in process.argv[0]
+    host = _uwsgi_config.Host(hostname=hostname, realpath=os.path.realpath, is_link=os.path.islink, glob=lambda pattern: sorted(glob.glob(pattern)))
+    config = _uwsgi_config.effective(instead if rewritten and instead else process.argv, cwd, process.environ, read_text, host=host)
+    if rewritten and not instead:
+        config.warnings.append("the process has rewritten its command line")
+    return config
+
+
+def read_text(path: str) -> str:
+    """A file's text; bytes that are not UTF-8 are kept as surrogates."""
+    with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+        return handle.read()
