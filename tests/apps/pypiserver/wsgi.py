@@ -6,7 +6,7 @@ from pathlib import Path
 from pypiserver import app
 
 application = app(
-    roots=[Path("/srv/pypiserver/packages")],
+    roots=[Path(os.environ.get("PYPISERVER_PACKAGES", "/srv/pypiserver/packages"))],
     password_file=os.environ.get("PYPISERVER_HTPASSWD", "/etc/pypiserver/htpasswd"),
     authenticate=["update"],
     disable_fallback=True,
