@@ -77,7 +77,9 @@ async def run(options: argparse.Namespace) -> int:
     result = summarise(read_records(options.out))
     result["generator_late_ms"] = {"p50": percentile(late, 50), "p99": percentile(late, 99), "max": max(late, default=None)}
     if options.summary:
-        options.summary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        whole = options.summary.with_name(options.summary.name + ".part")
+        whole.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        whole.rename(options.summary)  # whoever waits for the file finds it whole
     print(f"{result['sent']} requests at {result['rate']}/s, {result['failed']} failed", flush=True)
     for failure, times in result["failures"].items():
         print(f"  {times} x {failure}")

@@ -8,7 +8,7 @@ import pytest
 from _demo import progress
 
 
-def test_a_step_without_a_terminal_tells_its_text_then_its_state_then_its_time(capsys, monkeypatch):
+def test_a_step_without_a_terminal_tells_its_text_then_its_state_then_its_time(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PLAIN_EVERY", 0.05)
     with progress.Step("convert", lambda: "12 sent") as step:
         time.sleep(0.12)
@@ -18,13 +18,13 @@ def test_a_step_without_a_terminal_tells_its_text_then_its_state_then_its_time(c
     assert lines[-1] == f"  {step.seconds:.1f} s"
 
 
-def test_a_failed_step_says_so_and_passes_the_error_on(capsys):
+def test_a_failed_step_says_so_and_passes_the_error_on(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyError), progress.Step("convert"):
         raise KeyError
     assert "FAILED after 0.0 s" in capsys.readouterr().out
 
 
-def test_on_a_terminal_the_line_is_redrawn(capsys, monkeypatch):
+def test_on_a_terminal_the_line_is_redrawn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     with progress.Step("convert", lambda: "12 sent"):
         time.sleep(0.3)

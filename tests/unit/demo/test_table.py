@@ -10,7 +10,7 @@ JOURNAL = {"runtime": "container", "events": [
     {"at": 150.0, "event": "rolled back"}, {"at": 180.5, "event": "switched"}]}
 
 
-def test_only_the_switches_of_this_run_count():
+def test_only_the_switches_of_this_run_count() -> None:
     assert switch_times(JOURNAL, since=100) == [120.0, 150.0, 180.5]
     assert switch_times({}, since=100) == []
 
@@ -19,7 +19,7 @@ def record(at: float, service: str, ms: float, error: str | None = None) -> Reco
     return Record(at, service, "get", 200, ms, error, kept=True)
 
 
-def test_rows_and_their_table():
+def test_rows_and_their_table() -> None:
     records = [record(101, "httpbin", 1), record(121, "httpbin", 2), record(190, "httpbin", 3), record(150, "httpbin", 9, "reset: x"),
                record(101, "static", 4), record(180, "static", 5)]
     rows = service_rows(records, {"httpbin": JOURNAL}, {"httpbin": 85_400_000}, {"httpbin": "host"}, since=100)
@@ -33,5 +33,5 @@ def test_rows_and_their_table():
     assert lines[-1].split() == ["convert", "12.3"]
 
 
-def test_columns_are_aligned():
+def test_columns_are_aligned() -> None:
     assert columns([["a", "bb"], ["ccc", "d"]]) == "a    bb\nccc   d"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
-from check import entry_faults, expected_minutes, package_faults, tick_faults
+from check import Fetch, entry_faults, expected_minutes, package_faults, tick_faults
 from records import Promise
 
 MINUTE = 1_700_000_040.0  # 2023-11-14T22:14:00Z
 
 
-def fetch_from(pages: dict[str, bytes]):
+def fetch_from(pages: dict[str, bytes]) -> Fetch:
     def fetch(host: str, path: str) -> bytes:
         if path not in pages:
             raise LookupError(f"{host}{path}: status 404")
@@ -41,7 +42,7 @@ LINK = b'<a href="/packages/load_1-1.0.tar.gz#sha256=00">load_1-1.0.tar.gz</a>'
     ({"/entries.json": entries(("one", None))}, "cannot be had"),
     ({"/entries.json": entries(("one", "/m/1")), "/m/1": b"pmg"}, "not what was sent"),
 ])
-def test_entries(pages, fault):
+def test_entries(pages: Any, fault: Any) -> None:
     faults = entry_faults([ENTRY], fetch_from(pages))
     assert len(faults) == (fault is not None)
     assert fault is None or fault in faults[0]
@@ -54,23 +55,23 @@ def test_entries(pages, fault):
     ({"/simple/load-1/": LINK}, "cannot be had"),
     ({"/simple/load-1/": LINK, "/packages/load_1-1.0.tar.gz": b"tra"}, "not what was sent"),
 ])
-def test_packages(pages, fault):
+def test_packages(pages: Any, fault: Any) -> None:
     faults = package_faults([PACKAGE], fetch_from(pages))
     assert len(faults) == (fault is not None)
     assert fault is None or fault in faults[0]
 
 
-def test_a_lost_project_is_told():
+def test_a_lost_project_is_told() -> None:
     assert package_faults([PACKAGE], fetch_from({})) == ["pypi.test/simple/load-1/: status 404", "package load_1-1.0.tar.gz is listed 0 times"]
 
 
-def test_minutes_that_began_and_had_time_to_run_are_expected():
+def test_minutes_that_began_and_had_time_to_run_are_expected() -> None:
     assert expected_minutes(MINUTE, MINUTE + 75) == ["2023-11-14T22:14Z", "2023-11-14T22:15Z"]
     assert expected_minutes(MINUTE + 1, MINUTE + 74) == []
     assert expected_minutes(MINUTE - 59, MINUTE + 15) == ["2023-11-14T22:14Z"]
 
 
-def test_missed_and_doubled_ticks_are_faults():
+def test_missed_and_doubled_ticks_are_faults() -> None:
     log = "2023-11-14T22:13Z\n2023-11-14T22:14Z\n2023-11-14T22:15Z\n2023-11-14T22:16Z\n"
     assert tick_faults(log, MINUTE, MINUTE + 140) == []
     assert tick_faults(log.replace("2023-11-14T22:15Z\n", ""), MINUTE, MINUTE + 140) == ["no tick at 2023-11-14T22:15Z"]

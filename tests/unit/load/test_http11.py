@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from typing import Any
 
 import pytest
 from http11 import (
@@ -22,14 +23,14 @@ from http11 import (
 )
 
 
-def test_a_request_has_host_first_and_its_length():
+def test_a_request_has_host_first_and_its_length() -> None:
     assert build_request("GET", "a.test", "/x?y=1", close=True).split(b"\r\n") == [
         b"GET /x?y=1 HTTP/1.1", b"Host: a.test", b"User-Agent: webstack-load", b"Connection: close", b"", b""]
     assert build_request("POST", "a.test", "/", {"X-A": "1"}, b"abc").endswith(b"X-A: 1\r\nContent-Length: 3\r\n\r\nabc")
     assert b"Content-Length: 0" in build_request("POST", "a.test", "/")
 
 
-def test_a_head_is_parsed_with_repeated_headers():
+def test_a_head_is_parsed_with_repeated_headers() -> None:
     response = parse_head(b"HTTP/1.1 302 FOUND\r\nSet-Cookie: a=1; Path=/\r\nset-cookie:b=2;HttpOnly\r\nLocation: /c\r\n\r\n")
     assert response.status == 302
     assert response.get("location") == "/c"
@@ -37,7 +38,7 @@ def test_a_head_is_parsed_with_repeated_headers():
 
 
 @pytest.mark.parametrize("head", [b"", b"\r\n\r\n", b"SSH-2.0 200 x\r\n\r\n", b"HTTP/1.1 twohundred OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n"])
-def test_a_broken_head_is_a_protocol_error(head):
+def test_a_broken_head_is_a_protocol_error(head: Any) -> None:
     with pytest.raises(RequestError, match="protocol"):
         parse_head(head)
 
@@ -51,13 +52,13 @@ def test_a_broken_head_is_a_protocol_error(head):
     (200, [], "GET", "close", False),
     (200, [("content-length", "5"), ("connection", "Close")], "GET", 5, False),
 ])
-def test_framing(status, headers, method, ends, stays):
+def test_framing(status: Any, headers: Any, method: Any, ends: Any, stays: Any) -> None:
     response = Response(status, headers)
     assert framing(response, method) == ends
     assert keeps_open(response, method) is stays
 
 
-def test_a_bad_length_is_refused():
+def test_a_bad_length_is_refused() -> None:
     with pytest.raises(RequestError, match="Content-Length"):
         framing(Response(200, [("content-length", "-1")]), "GET")
 
@@ -71,26 +72,26 @@ def body_of(ends: str | int, data: bytes) -> bytes:
     return asyncio.run(read())
 
 
-def test_bodies_are_read_to_their_end():
+def test_bodies_are_read_to_their_end() -> None:
     assert body_of(3, b"abcdef") == b"abc"
     assert body_of("close", b"abcdef") == b"abcdef"
     assert body_of("chunked", b"3;ext=1\r\nabc\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nnext") == b"abc0123456789"
 
 
 @pytest.mark.parametrize(("ends", "data"), [(3, b"ab"), ("chunked", b"3\r\nab"), ("chunked", b"3\r\nabc\r\n"), ("chunked", b"3\r\nabc\r\n0\r\n")])
-def test_a_short_body_is_noticed(ends, data):
+def test_a_short_body_is_noticed(ends: Any, data: Any) -> None:
     with pytest.raises(asyncio.IncompleteReadError):
         body_of(ends, data)
 
 
-def test_multipart_carries_fields_and_files():
+def test_multipart_carries_fields_and_files() -> None:
     content_type, body = multipart({"a": "1"}, {"f": ("x.bin", "image/png", b"\0\r\n\xff")}, "BB")
     assert content_type == "multipart/form-data; boundary=BB"
     assert body == (b'--BB\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
                     b'--BB\r\nContent-Disposition: form-data; name="f"; filename="x.bin"\r\nContent-Type: image/png\r\n\r\n\0\r\n\xff\r\n--BB--\r\n')
 
 
-def test_addresses():
+def test_addresses() -> None:
     assert parse_address("10.0.0.1:8080") == ("10.0.0.1", 8080)
     assert parse_address("10.0.0.1") == ("10.0.0.1", 80)
     for bad in (":80", "a:b", "a:"):
@@ -144,22 +145,22 @@ def against(answers: list[bytes | None], *calls: bool, seconds: float = 2.0) -> 
     return asyncio.run(ask()), connections
 
 
-def test_kept_connections_are_used_again_and_new_ones_are_not():
+def test_kept_connections_are_used_again_and_new_ones_are_not() -> None:
     assert against([OK] * 5, True, True, True, False, False) == ([200] * 5, 3)
 
 
-def test_a_connection_that_the_server_closed_between_requests_is_not_used_again():
+def test_a_connection_that_the_server_closed_between_requests_is_not_used_again() -> None:
     closing = OK.replace(b"\r\n\r\n", b"\r\nX: 1\r\n\r\n")
     assert against([closing, OK], True, True) == ([200, 200], 2)
 
 
-def test_resets_short_bodies_and_no_answer_are_failures_and_never_retried():
+def test_resets_short_bodies_and_no_answer_are_failures_and_never_retried() -> None:
     got, connections = against([None, OK[:-1], b"", OK], True, True, True, True)
     assert got == ["reset", "closed", "closed", 200]
     assert connections == 4
 
 
-def test_a_whole_answer_has_a_time_limit():
+def test_a_whole_answer_has_a_time_limit() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(-1)
         writer.close()
@@ -172,12 +173,12 @@ def test_a_whole_answer_has_a_time_limit():
         asyncio.run(ask())
 
 
-def test_nobody_listening_is_a_failure_to_connect():
+def test_nobody_listening_is_a_failure_to_connect() -> None:
     with pytest.raises(RequestError, match="connect"):
         asyncio.run(Client(("127.0.0.1", 1), 1.0).request("GET", "a.test", "/"))
 
 
-def test_old_and_much_used_connections_are_retired(monkeypatch):
+def test_old_and_much_used_connections_are_retired(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "MAX_REQUESTS", 2)
     assert against([OK] * 4, True, True, True, True) == ([200] * 4, 2)
     monkeypatch.setattr(Client, "MAX_IDLE", 0.0)
