@@ -1,0 +1,119 @@
+#!/usr/bin/python
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_harvest
+short_description: Build container images of services from the host they run on
+version_added: 0.1.0
+author:
+  - gantry.webstack contributors (@gantry)
+description:
+  - Builds one image per service out of the files that the service runs from on this host, and loads it into the host's Docker Engine.
+  - An image holds the interpreter with its standard library, uWSGI with the plugins in use, every shared library and tool they need,
+    time zones, CA certificates, the service's accounts, its virtual environment byte for byte, and its code.
+  - Services with the same interpreter and uWSGI share their first layer.
+  - No registry, no network, no package manager and no temporary file is used. The same files give the same image id.
+  - State, secrets and files that are mounted are empty places in the image. A secret's value in any file of an image stops the module.
+options:
+  services:
+    description:
+      - Service definitions as they stand in a plan, all services of the host in one call.
+    type: list
+    elements: dict
+    required: true
+requirements:
+  - docker (the docker SDK for Python on the managed host)
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+    details:
+      - Reads the host and computes the ids that a real run would give. Without an engine every image counts as missing.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: full
+    details:
+      - Shows the tag and the layers of each image that is loaded.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: full
+    details:
+      - As long as the service's files on the host stay the same.
+notes:
+  - Byte code that a service writes beside its own code (C(__pycache__)), version control directories and shell histories are left out.
+"""
+
+EXAMPLES = r"""
+- name: Build the images of every service in a plan
+  gantry.webstack.image_harvest:
+    services: "{{ (lookup('ansible.builtin.file', 'webstack-plans/web1.yml') | from_yaml).services }}"
+"""
+
+RETURN = r"""
+images:
+  description: One item per service, in the order of O(services).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    service:
+      description: The service's name.
+      type: str
+      returned: always
+      sample: shop
+    id:
+      description: The image's id.
+      type: str
+      returned: always
+      sample: sha256:6f1d3c0f4b0e7c58a4b3d6f1d3c0f4b0e7c58a4b3d6f1d3c0f4b0e7c58a4b3d6
+    tag:
+      description: Repository and tag; the tag is the first 12 hexadecimal digits of the digest of the image's configuration.
+      type: str
+      returned: always
+      sample: webstack/shop:6f1d3c0f4b0e
+    size_bytes:
+      description: Size of the files in all layers in bytes, as C(docker images) counts.
+      type: int
+      returned: always
+      sample: 104857600
+    layers:
+      description: The layers from the bottom; C(size) is the length of the layer's tar archive in bytes.
+      type: list
+      elements: dict
+      returned: always
+      sample: [{"digest": "sha256:0a1b", "size": 83886080, "kind": "system", "title": "system with Python 3.11 and uWSGI"}]
+    packages:
+      description: Distribution packages with files in the image.
+      type: list
+      elements: dict
+      returned: always
+      sample: [{"name": "libssl3", "version": "3.0.17-1~deb12u2"}]
+    remarks:
+      description: Sentences about what was left out or not found.
+      type: list
+      elements: str
+      returned: always
+      sample: ["/srv/shop/code/.git is left out"]
+    built:
+      description: Whether the engine lacked the image.
+      type: bool
+      returned: always
+      sample: true
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gantry.webstack.plugins.module_utils._image import ImageHarvest
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec={"services": {"type": "list", "elements": "dict", "required": True}}, supports_check_mode=True)
+    ImageHarvest(module).execute()
+
+
+if __name__ == "__main__":
+    main()
