@@ -78,9 +78,12 @@ def collect() -> Dict[str, Any]:
     host.blind += blind
     _assign_cron(facts, lines)
     _assign_units(facts, host)
+    listeners = _evidence_host.listeners(host.sockets, host.holders, host.table)
+    for item in listeners:
+        item["package"] = host.owner(item.pop("exe")) or ""
     return {"nginx": host.nginx, "instances": sorted(facts, key=lambda item: item["name"]), "converted": converted,
             "emperors": sorted({place for item in emperors for place in item.config.all("emperor")}),
-            "listeners": _evidence_host.listeners(host.sockets, host.holders, host.table),
+            "listeners": listeners,
             "cron": [line._asdict() for line in lines], "blind": sorted(set(host.blind))}
 
 
@@ -254,7 +257,7 @@ class _Service:
 
     def _health(self) -> Dict[str, Any]:
         """GET of the location that leads here, asked of the application itself; the status is left out when it does not answer."""
-        paths = [_uwsgi_config.text(option) for option in _uwsgi_config.sockets(self.config)]
+        paths = [item["address"] for item in self._sockets()]
         mine = [item for item in self.host.passes if item.target in paths]
         location = min([item.location for item in mine if item.location.startswith("/")] or ["/"], key=len)
         name = next((item.server_name for item in mine if item.server_name and item.server_name not in ("_", "default") and not re.match(r"[~*.]", item.server_name)), "")
@@ -301,6 +304,22 @@ class _Service:
                                  "venv": self.venv, "distributions": found, "patched": patched, "editable": editable}
         return {key: value for key, value in facts.items() if value not in (None, [])}, metadata
 
+    def _sockets(self) -> List[Dict[str, str]]:
+        """{address, problem}: the sockets of the uwsgi protocol, and why the place that defines one could not be changed."""
+        found = []
+        for option in _uwsgi_config.sockets(self.config):
+            address = _uwsgi_config.text(option)
+            place = _uwsgi_config.locate_value(self.config, option.key, address)
+            # the command line is a place too, as long as it names the socket itself
+            fixed = place.problem if place.file is None and place.raw != address or place.file is not None and place.line == 0 else ""
+            found.append({"address": self._absolute_socket(address), "problem": fixed or ""})
+        return found
+
+    def _absolute_socket(self, address: str) -> str:
+        if address.startswith(("/", "@")) or ":" in address:
+            return address
+        return os.path.normpath(os.path.join(self.instance.start, address))
+
     def _version(self) -> str:
         rc, out, _err = _evidence_host.as_owner([self.instance.master.exe, "--version"], self.uid, self.gid)
         match = re.search(r"\d+\.\d+\S*", out) if rc == 0 else None
@@ -325,7 +344,7 @@ class _Service:
             "user": {"name": _evidence_host.user_name(self.uid), "uid": self.uid, "group": _evidence_host.group_name(self.gid), "gid": self.gid},
             "uwsgi": {"binary": exe, "origin": origin, "version": self._version(), "config": instance.config_file or ""},
             "config_files": sorted(self.config.files), "options": options, "hidden_options": hidden, "warnings": [redact(item) for item in self.config.warnings],
-            "sockets": [_uwsgi_config.text(option) for option in _uwsgi_config.sockets(self.config)], "code": self.code, "python": python,
+            "sockets": self._sockets(), "code": self.code, "python": python,
             "environment": {name: self.environment[name] for name in sorted(self.environment)}, "secrets": secrets,
             "secrets_in_source": [{"name": name, "file": path} for name, path in sorted(set(tree.secrets_in_source))],
             "state": [{"path": path, "evidence": paths.state[path]} for path in sorted(paths.state)],

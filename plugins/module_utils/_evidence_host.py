@@ -227,5 +227,5 @@ def listeners(sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, P
         if processes and not address[5:].startswith(_NEVER):
             first = processes[0]
             found[address] = {"address": address, "process": first.name, "user": user_name(first.uid), "unit": first.unit,
-                              "command": redact(" ".join(first.argv))[:200]}
+                              "exe": first.exe, "command": redact(" ".join(first.argv))[:200]}
     return [found[address] for address in sorted(found)]

@@ -147,7 +147,7 @@ def uwsgi_passes(text: str) -> List[Pass]:
 
 def _address(target: str) -> str:
     """A target as a socket path or HOST:PORT."""
-    return target[len("unix:"):].rstrip(":") if target.startswith("unix:") else target
+    return posixpath.normpath("/" + target[len("unix:"):].split(":")[0].lstrip("/")) if target.startswith("unix:/") else target
 
 
 def _directives(text: str) -> List[Tuple[str, List[str], List[Tuple[str, str]], List[str]]]:

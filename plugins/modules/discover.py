@@ -1,0 +1,90 @@
+#!/usr/bin/python
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: discover
+short_description: Make a plan and a report of a live host
+version_added: 0.1.0
+description:
+  - Collects evidence on the target with M(gantry.webstack.evidence_info) and makes a plan of it on the control node, one YAML file for each
+    host, with a report beside it that opens in a browser without a network.
+  - The plan names every service that nginx leads to with its user, code, Python, uWSGI options, state, files, secrets (by place, never by value),
+    workers, schedule and needs, says whether it can be converted and why not, and lists what else is on the host.
+  - Changes nothing on the target. The same host gives the same plan, byte for byte.
+author:
+  - gantry.webstack contributors (@gantry)
+attributes:
+  check_mode:
+    support: full
+    description: Looks at the host, makes the plan and returns it, but writes no file.
+  diff_mode:
+    support: full
+    description: Shows how the plan file changes.
+  idempotent:
+    support: full
+    description: A second run on an unchanged host writes nothing.
+options:
+  dir:
+    description: Directory on the control node for C(HOST.yml) and C(HOST.html).
+    type: str
+    default: ./webstack-plans
+  host:
+    description: Name of the host in the plan and of the files; the inventory's name unless given.
+    type: str
+  reuse:
+    description: When the plan file is there, check it against the schema and return it, without asking the host.
+    type: bool
+    default: false
+requirements:
+  - crossplane, jsonschema, jmespath on the control node
+  - root on the target
+seealso:
+  - module: gantry.webstack.evidence_info
+"""
+
+EXAMPLES = r"""
+- name: Write a plan and a report of each host
+  become: true
+  gantry.webstack.discover:
+    dir: ./webstack-plans
+
+- name: Take the plan that a person has edited
+  become: true
+  gantry.webstack.discover:
+    dir: ./webstack-plans
+    reuse: true
+  register: discovered
+"""
+
+RETURN = r"""
+plan:
+  description: The plan; its schema is C(plugins/plugin_utils/plan.schema.json).
+  returned: success
+  type: dict
+  sample: {version: 1, host: web1, services: []}
+path:
+  description: The plan's file on the control node.
+  returned: success
+  type: str
+  sample: /home/ops/webstack-plans/web1.yml
+report:
+  description: The report's file on the control node.
+  returned: success
+  type: str
+  sample: /home/ops/webstack-plans/web1.html
+reused:
+  description: Whether the plan was taken from the file.
+  returned: success
+  type: bool
+  sample: false
+summary:
+  description: A line for the host and one for each service.
+  returned: success
+  type: list
+  elements: str
+  sample: ["web1: 1 service, 0 external, 0 unexplained", "  shop  host       ready"]
+"""

@@ -1,0 +1,251 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""nginx's whole configuration (``nginx -T``) as sites, read with crossplane. Pure but for a temporary directory.
+
+crossplane reads files, so the files of ``nginx -T`` are laid out below a temporary root, with the paths of their includes moved there.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.gantry.webstack.plugins.module_utils import _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils._redact import MASK
+
+try:
+    import crossplane
+except ImportError as exc:  # ansible-doc reads plugins on machines without it
+    IMPORT_ERROR: ImportError | None = exc
+else:
+    IMPORT_ERROR = None
+
+PASSES = ("uwsgi_pass", "proxy_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
+"""Directives that hand a request to another server."""
+
+
+class NginxError(ValueError):
+    """A configuration that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One directive with the place it stands at; includes are already replaced by what they name."""
+
+    name: str
+    args: tuple[str, ...]
+    file: str
+    line: int
+    block: tuple["Directive", ...] = ()
+
+
+@dataclass
+class Location:
+    """A location and what becomes of its requests. ``match`` is its text (``/``, ``= /x``, ``~ \\.php$``, ``@app``).
+
+    ``passes`` are (directive, target) pairs; ``served`` is the directory of files, by root or alias, None without one.
+    """
+
+    match: str
+    file: str
+    line: int
+    passes: list[tuple[str, str]] = field(default_factory=list)
+    served: str | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    try_files: tuple[str, ...] = ()
+    error_pages: tuple[str, ...] = ()
+    client_max_body_size: str | None = None
+    access_log: str | None = None
+
+
+@dataclass
+class Site:
+    """A server block."""
+
+    file: str
+    line: int
+    listen: list[str]
+    server_names: list[str]
+    locations: list[Location]
+
+    @property
+    def title(self) -> str:
+        """How a person calls it."""
+        return next((name for name in self.server_names if name != "_"), "") or f"server on {' '.join(self.listen)}"
+
+
+@dataclass
+class Nginx:
+    """The whole configuration; ``upstreams`` maps names to server addresses, UNIX ones as plain paths."""
+
+    sites: list[Site]
+    upstreams: dict[str, list[str]]
+
+    def addresses(self, target: str) -> list[str]:
+        """The sockets (paths or HOST:PORT) that a pass target leads to, upstreams resolved; empty for one that holds a variable."""
+        bare = re.sub(r"^\w+://", "", target) if not target.startswith("unix:") else target
+        if "$" in bare:
+            return []
+        return self.upstreams.get(bare.split("/")[0], [address(bare)]) if not bare.startswith("unix:") else [address(bare)]
+
+
+def address(target: str) -> str:
+    """``unix:///run/x.sock`` and ``unix:/run/x.sock`` as a normalised path, anything else as it is."""
+    if target.startswith("unix:"):
+        path = target[len("unix:"):].split(":")[0]
+        return posixpath.normpath("/" + path.lstrip("/")) if path.startswith("/") else path
+    return target
+
+
+def parse(text: str) -> Nginx:
+    """Read the output of ``nginx -T``. Raises NginxError when crossplane is not there or cannot read it."""
+    if IMPORT_ERROR is not None:
+        raise NginxError("the control node's Python lacks crossplane; pip install -r requirements.txt of gantry.webstack")
+    files = _nginx_text.files(text)
+    if not files:
+        raise NginxError("nginx -T gave no configuration")
+    with tempfile.TemporaryDirectory(prefix="webstack-nginx-") as directory:
+        main = next(iter(files))
+        for path, body in files.items():
+            place = Path(directory + path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(_moved(body, directory, posixpath.dirname(main)), encoding="utf-8")
+        payload = crossplane.parse(directory + main, check_ctx=False, check_args=False, strict=False)
+        broken = [error for error in payload["errors"] if error]
+        if broken:
+            raise NginxError(f"crossplane: {broken[0]['error']}".replace(directory, ""))
+        directives = tuple(_flatten(payload, 0, payload["config"][0]["parsed"], directory))
+    return _model(directives)
+
+
+def _moved(body: str, root: str, prefix: str) -> str:
+    """The text with the paths of its includes below ``root``; relative ones are relative to the main file's directory."""
+    done: list[str] = []
+    statement: list[str] = []
+    for token in _nginx_text.tokens(body):
+        piece = token.text
+        if token.kind in ("word", "quoted"):
+            if statement == ["include"]:
+                piece = '"' + root + posixpath.join(prefix, _nginx_text.unquote(piece)) + '"'
+            statement.append(token.text)
+        elif token.kind == "mark":
+            statement = []
+        done.append(piece)
+    return "".join(done)
+
+
+def _flatten(payload: dict[str, Any], index: int, block: list[dict[str, Any]], root: str) -> Iterator[Directive]:
+    file = payload["config"][index]["file"].removeprefix(root)
+    for item in block:
+        if item["directive"] == "include":
+            for included in item.get("includes", []):
+                yield from _flatten(payload, included, payload["config"][included]["parsed"], root)
+        elif item["directive"] != "#":
+            inner = tuple(_flatten(payload, index, item.get("block", []), root))
+            yield Directive(item["directive"], tuple(item["args"]), file, item["line"], inner)
+
+
+def _model(directives: tuple[Directive, ...]) -> Nginx:
+    upstreams: dict[str, list[str]] = {}
+    sites: list[Site] = []
+    for http in (item for item in directives if item.name == "http"):
+        for item in http.block:
+            if item.name == "upstream" and item.args:
+                upstreams[item.args[0]] = [address(inner.args[0]) for inner in item.block if inner.name == "server" and inner.args]
+        sites += [_site(item, http.block) for item in http.block if item.name == "server"]
+    return Nginx(sites, upstreams)
+
+
+def _last(name: str, *levels: tuple[Directive, ...]) -> str | None:
+    """A directive's arguments at the innermost level that has it."""
+    for level in levels:
+        found = [item for item in level if item.name == name]
+        if found:
+            return " ".join(found[0].args if name == "access_log" else found[-1].args)
+    return None
+
+
+def _site(server: Directive, http: tuple[Directive, ...]) -> Site:
+    own = server.block
+    listen = [" ".join(item.args) for item in own if item.name == "listen"] or ["80"]
+    names = [name for item in own if item.name == "server_name" for name in item.args if name]
+    locations = [location for item in own for location in _locations(item, (own, http))]
+    if any(item.name in PASSES or item.name in ("root", "try_files") for item in own) and not any(location.match == "/" for location in locations):
+        # what no location takes is the server's own to answer
+        if _last("root", own) or any(item.name == "try_files" for item in own):
+            locations.append(_location("/", server, own, (http,)))
+    return Site(server.file, server.line, listen, names, locations)
+
+
+def _locations(item: Directive, outer: tuple[tuple[Directive, ...], ...]) -> Iterator[Location]:
+    if item.name == "location" and item.args:
+        yield _location(" ".join(item.args), item, item.block, outer)
+        for inner in item.block:
+            yield from _locations(inner, (item.block, *outer))
+
+
+def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: tuple[tuple[Directive, ...], ...]) -> Location:
+    levels = (own, *outer)
+    # an if inside a location can hand requests on too
+    inner = [item for item in own] + [deeper for item in own if item.name in ("if", "limit_except") for deeper in item.block]
+    location = Location(match, place.file, place.line, [(item.name, item.args[0]) for item in inner if item.name in PASSES and item.args])
+    alias, root = _last("alias", own), _last("root", *levels)
+    plain = re.sub(r"^(\^~|=)\s+", "", match)
+    if not location.passes and not match.startswith("@"):
+        if alias:
+            location.served = alias
+        elif root:
+            location.served = root.rstrip("/") + plain if plain.startswith("/") else root
+    location.params = _params(levels)
+    location.try_files = tuple(arg for item in own if item.name == "try_files" for arg in item.args)
+    location.error_pages = tuple(item.args[-1] for item in own if item.name == "error_page" and item.args)
+    location.client_max_body_size = _last("client_max_body_size", *levels)
+    location.access_log = _last("access_log", *levels)
+    return location
+
+
+def _params(levels: tuple[tuple[Directive, ...], ...]) -> dict[str, str]:
+    """uwsgi_param lines of the innermost level that has any (nginx inherits all or none), without those of the stock file and without secrets."""
+    for level in levels:
+        found = [item for item in level if item.name == "uwsgi_param" and len(item.args) >= 2]
+        if found:
+            return {item.args[0]: item.args[1] for item in found if posixpath.basename(item.file) != "uwsgi_params" and item.args[1] != MASK}
+    return {}
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a location's requests reach a server: ``match`` is what clients ask for, also when a named location does the handing over."""
+
+    site: Site
+    location: Location
+    match: str
+    directive: str
+    target: str
+
+
+def routes(nginx: Nginx) -> list[Route]:
+    """Every hand-over in the configuration, in order. A named location is traced back to the locations whose try_files or error_page name it."""
+    found: list[Route] = []
+    for site in nginx.sites:
+        for location in site.locations:
+            for directive, target in location.passes:
+                matches = [location.match]
+                if location.match.startswith("@"):
+                    matches = [other.match for other in site.locations if location.match in other.try_files + other.error_pages] or [location.match]
+                found += [Route(site, location, match, directive, target) for match in matches]
+    return found
+
+
+def static(site: Site) -> list[dict[str, str]]:
+    """{location, path} of the site's locations that serve files from a fixed directory."""
+    found = []
+    for location in site.locations:
+        if location.served and location.served.startswith("/") and "$" not in location.served:
+            found.append({"location": location.match, "path": location.served})
+    return found

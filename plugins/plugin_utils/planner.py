@@ -1,0 +1,273 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Evidence to plan. Pure: the same evidence gives the same plan, and nothing that changes from run to run (PIDs, times) is in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.gantry.webstack.plugins.module_utils._redact import MASK
+from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_config
+from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan, Service, validate
+
+Evidence = dict[str, Any]
+
+_UWSGI_WORKERS = ("mule", "mules", "farm", "spooler", "cron", "attach-daemon", "command")
+_OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket", "zerg", "zerg-server",
+              "subscribe-to", "subscribe", "fastrouter", "shared-socket", "map-socket", "vassals-dir")
+_PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_EPHEMERAL = 32768
+"""Ports from here on are given out by the kernel (ip_local_port_range) and differ from boot to boot."""
+
+
+class PlanError(ValueError):
+    """A host of which no plan can be made, in one sentence."""
+
+
+def plan(host: str, evidence: Evidence) -> Plan:
+    """The plan of one host, valid against the schema.
+
+    :param evidence: what M(gantry.webstack.evidence_info) returned. Raises PlanError for a host without nginx or uWSGI.
+    """
+    if evidence["nginx"] is None:
+        raise PlanError(f"{host}: no nginx runs here, so there is nothing that leads to services; start nginx, or leave this host out")
+    if not evidence["instances"] and not evidence["converted"]:
+        raise PlanError(f"{host}: no uWSGI instance runs here, so there is no service to plan for; start uWSGI, or leave this host out")
+    try:
+        nginx = nginx_config.parse(evidence["nginx"]["text"])
+    except nginx_config.NginxError as exc:
+        raise PlanError(f"{host}: nginx's configuration cannot be read: {exc}") from exc
+    routes = nginx_config.routes(nginx)
+    services = [_service(facts, nginx, routes) for facts in _distinct(evidence["instances"])]
+    services += [{**service, "runtime": "container"} for service in evidence["converted"]]
+    services.sort(key=lambda service: service["name"])
+    _one_owner_per_socket(services)
+    done: Plan = {"version": 1, "host": host, "services": services, "edge": _edge(evidence["nginx"])}
+    external, unexplained = _ledger(evidence, services, nginx, routes)
+    done["external"] = external
+    done["unexplained"] = unexplained
+    return validate(done, f"plan of {host}")
+
+
+def _edge(nginx: dict[str, Any]) -> dict[str, str]:
+    return {key: nginx[key] for key in ("version", "binary", "config", "user", "group") if nginx.get(key)}
+
+
+def _distinct(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Instances with names of their own: two emperors may both have an app.ini."""
+    seen: dict[str, int] = {}
+    found = []
+    for facts in sorted(instances, key=lambda item: (item["name"], item["uwsgi"]["config"], str(item["sockets"]))):
+        seen[facts["name"]] = seen.get(facts["name"], 0) + 1
+        number = seen[facts["name"]]
+        found.append(facts if number == 1 else {**facts, "name": f"{facts['name']}-{number}", "remarks": [*facts["remarks"], f"another instance is named {facts['name']} too"]})
+    return found
+
+
+def _one_owner_per_socket(services: list[Service]) -> None:
+    """A socket can lead to one service only; a second one that names it is blocked and loses it."""
+    owners: dict[str, str] = {}
+    for service in services:
+        address = service.get("uwsgi", {}).get("socket")
+        if address and address in owners:
+            del service["uwsgi"]["socket"]
+            reasons = service.setdefault("fit", {"verdict": "blocked"}).setdefault("reasons", [])
+            service["fit"] = {"verdict": "blocked", "reasons": [f"{owners[address]} has the same socket {address}", *reasons]}
+        elif address:
+            owners[address] = service["name"]
+
+
+def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[nginx_config.Route]) -> Service:
+    sockets = [item["address"] for item in facts["sockets"]]
+    mine = [route for route in routes if route.directive == "uwsgi_pass" and set(nginx.addresses(route.target)) & set(sockets)]
+    used = [address for address in sockets if any(address in nginx.addresses(route.target) for route in mine)]
+    socket = (used or [address for address in sockets if address.startswith("/")] or sockets or [None])[0]
+    service: Service = {"name": facts["name"], "runtime": "host", "user": _user(facts["user"])}
+    if facts["code"]:
+        service["code"] = {"path": facts["code"]}
+    if facts["python"]:
+        service["python"] = {key: facts["python"][key] for key in ("version", "interpreter", "origin", "venv", "distributions", "patched", "editable")
+                             if key in facts["python"]}
+    service["uwsgi"] = _uwsgi(facts, socket)
+    service["nginx"] = {"sites": _sites(mine), "static": _static(mine)}
+    service["system_packages"] = facts["packages"]
+    for key in ("environment", "secrets", "state", "files", "tools", "workers", "schedule", "needs"):
+        if facts[key]:
+            service[key] = facts[key]
+    service["health"] = {key: facts["health"][key] for key in ("path", "status") if key in facts["health"]}
+    service["fit"] = _fit(facts, mine, used, nginx)
+    return service
+
+
+def _user(user: dict[str, Any]) -> dict[str, Any]:
+    name = user["name"] if _PATTERN.fullmatch(user["name"]) else f"uid{user['uid']}"
+    return {"name": name, "uid": user["uid"], "group": user["group"], "gid": user["gid"]}
+
+
+def _uwsgi(facts: dict[str, Any], socket: str | None) -> dict[str, Any]:
+    found = {key: facts["uwsgi"][key] for key in ("origin", "version", "binary", "config") if str(facts["uwsgi"][key]).strip()}
+    if socket:
+        found["socket"] = socket
+    manager = facts["manager"]
+    if manager["kind"]:
+        found["manager"] = {key: manager[key] for key in ("kind", "unit", "vassal") if manager[key]}
+    options: dict[str, Any] = {}
+    for key, value in facts["options"]:
+        if key in options:
+            first = options[key]
+            options[key] = [*first, value] if isinstance(first, list) else [first, value]
+        else:
+            options[key] = value
+    found["options"] = options
+    return found
+
+
+def _sites(mine: list[nginx_config.Route]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for route in mine:
+        site: dict[str, Any] = {"file": route.site.file, "listen": route.site.listen, "server_names": route.site.server_names, "location": route.match}
+        if route.location.params:
+            site["params"] = route.location.params
+        if route.location.client_max_body_size:
+            site["client_max_body_size"] = route.location.client_max_body_size
+        if route.location.access_log:
+            site["access_log"] = route.location.access_log
+        if site not in found:
+            found.append(site)
+    return found
+
+
+def _static(mine: list[nginx_config.Route]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for route in mine:
+        found += [item for item in nginx_config.static(route.site) if item not in found]
+    return found
+
+
+def _fit(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[str], nginx: nginx_config.Nginx) -> dict[str, Any]:
+    blocked = _blocked(facts, mine, used, nginx)
+    remarks = _remarks(facts)
+    verdict = "blocked" if blocked else "remarks" if remarks else "ready"
+    return {"verdict": verdict, "reasons": blocked + remarks} if blocked or remarks else {"verdict": verdict}
+
+
+def _blocked(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[str], nginx: nginx_config.Nginx) -> list[str]:
+    """What stands in the way of converting, each with what a person can do."""
+    options = {key for key, _value in facts["options"]}
+    reasons = [] if facts["manager"]["kind"] else [f"nothing that can be set aside keeps it: {facts['not_convertible'] or 'its manager is not known'}"]
+    reasons += [f"its configuration is not understood: {warning}" for warning in facts["warnings"] if not warning.endswith("has no value")]
+    if not facts["python"]:
+        reasons.append("it runs no Python")
+    if not facts["sockets"]:
+        reasons.append("it has no socket of the uwsgi protocol")
+    elif not mine:
+        reasons.append(f"no nginx location leads to its socket {', '.join(item['address'] for item in facts['sockets'])}")
+    for address in used:
+        if not address.startswith("/"):
+            reasons.append(f"nginx reaches it at {address}; only the path of a UNIX socket can be taken over")
+    if len(used) > 1:
+        reasons.append(f"nginx reaches it over several sockets: {', '.join(used)}")
+    for route in mine:
+        others = [address for address in nginx.addresses(route.target) if address not in used]
+        if others:
+            reasons.append(f"its upstream {route.target} has further servers: {', '.join(others)}")
+    reasons += [f"its socket cannot be moved: {item['problem']}" for item in facts["sockets"] if item["problem"] and item["address"] in used]
+    reasons += [f"its uWSGI opens more than its socket: option {key}" for key in sorted(options & set(_OWN_PORTS))]
+    reasons += [f"its uWSGI runs more than web requests: {worker['what']}" for worker in facts["workers"] if worker["kind"] in _UWSGI_WORKERS]
+    reasons += [f"its option {key} holds a secret value, which a plan cannot carry; move it to env or a file" for key in facts["hidden_options"]]
+    reasons += [f"the line in {line['source']} holds a secret value; move it to a file" for line in facts["schedule"] if MASK in line["command"]]
+    reasons += [f"where its secret {item['name']} comes from is not known" for item in facts["secrets"] if item["source"] == "unit:unknown"]
+    if not _PATTERN.fullmatch(facts["user"]["name"]):
+        reasons.append(f"its user {facts['user']['uid']} has no name")
+    return list(dict.fromkeys(reasons))
+
+
+def _remarks(facts: dict[str, Any]) -> list[str]:
+    """What a person should know before converting."""
+    python = facts["python"]
+    reasons = [f"{worker['what']} uses its user, code or venv and stays on the host ({worker['evidence']})" for worker in facts["workers"]
+               if worker["kind"] in ("unit", "timer")]
+    reasons += [f"{line['source']} is a user's own crontab; its line stays on the host: {line['command']}" for line in facts["schedule"]
+                if line["source"].startswith("/var/spool/")]
+    if python.get("patched"):
+        reasons.append(f"{len(python['patched'])} installed file{'s' if len(python['patched']) > 1 else ''} differ from what was installed: "
+                       f"{', '.join(python['patched'][:3])}{' ...' if len(python['patched']) > 3 else ''}")
+    reasons += [f"editable install: {item}" for item in python.get("editable", [])]
+    reasons += [f"{item['file']} holds a secret value ({item['name']}); it goes into the image with the code" for item in facts["secrets_in_source"]]
+    reasons += [f"{warning}" for warning in facts["warnings"] if warning.endswith("has no value")]
+    code = (facts["code"] or "").rstrip("/")
+    for item in facts["state"]:
+        if code and item["path"] == code:
+            reasons.append(f"its state lies in the code directory {code} itself, which is mounted as a whole: the code comes from the host")
+        elif code and code.startswith(item["path"].rstrip("/") + "/"):
+            reasons.append(f"its state {item['path']} holds the code directory too: the code comes from the host")
+    if facts["user"]["uid"] == 0:
+        reasons.append("it runs as root")
+    return list(dict.fromkeys(reasons + facts["remarks"]))
+
+
+def _ledger(evidence: Evidence, services: list[Service], nginx: nginx_config.Nginx, routes: list[nginx_config.Route]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """(external, unexplained): what is on the host beside the services."""
+    external: list[dict[str, str]] = []
+    unexplained: list[dict[str, str]] = []
+    sockets = {service.get("uwsgi", {}).get("socket") for service in services}
+    sockets |= {item["address"] for facts in evidence["instances"] for item in facts["sockets"]}
+    listeners = {item["address"].removeprefix("unix:"): item for item in evidence["listeners"]}
+    for route in routes:
+        addresses = nginx.addresses(route.target)
+        if route.directive == "uwsgi_pass" and addresses and set(addresses) <= sockets:
+            continue
+        finding = {"kind": "location", "what": f"{route.site.title} {route.match} -> {route.directive} {route.target}", "evidence": f"{route.location.file}:{route.location.line}"}
+        known = [_listener(listeners, address) for address in addresses]
+        if route.directive == "uwsgi_pass":
+            finding["what"] += " (the target holds a variable)" if not addresses else " (no service listens there)"
+            unexplained.append(finding)
+        else:
+            process = next((item["process"] for item in known if item), None)
+            finding["what"] += f" ({process})" if process else " (not on this host, or nobody listens)"
+            external.append(finding)
+    for item in evidence["listeners"]:
+        if _explained(item, sockets):
+            continue
+        finding = {"kind": "listener", "what": f"{item['address']} {item['process']}", "evidence": item["unit"] or item["command"]}
+        (external if item["unit"] and item["package"] else unexplained).append(finding)
+    unexplained += [{"kind": "cron", "what": f"{line['when']} {line['user']} {line['command']}", "evidence": line["source"]} for line in evidence["cron"]]
+    unexplained += [{"kind": "blind", "what": item} for item in evidence["blind"]]
+    return _sorted(external), _sorted(unexplained)
+
+
+def _listener(listeners: dict[str, Any], address: str) -> Any:
+    if address in listeners:
+        return listeners[address]
+    port = address.rpartition(":")[2]
+    return next((listeners[name] for name in (f"0.0.0.0:{port}", f"[::]:{port}", f"127.0.0.1:{port}") if name in listeners), None)
+
+
+def _explained(item: dict[str, str], sockets: set[Any]) -> bool:
+    """nginx, a service, or nothing that anybody else can reach."""
+    address = item["address"]
+    if item["process"] == "nginx" or address.removeprefix("unix:") in sockets or address in sockets:
+        return True
+    port = address.rpartition(":")[2]
+    return address.startswith("unix:") or item["process"].startswith("uwsgi") or not port.isdigit() or int(port) >= _EPHEMERAL
+
+
+def _sorted(findings: list[dict[str, str]]) -> list[dict[str, str]]:
+    unique = {tuple(item.items()): item for item in findings}
+    return sorted(unique.values(), key=lambda item: (item["kind"], item["what"]))
+
+
+def summary(done: Plan) -> list[str]:
+    """A few lines for a person: a head and one line for each service, with its first reason."""
+    services = done["services"]
+    lines = [f"{done['host']}: {len(services)} service{'' if len(services) == 1 else 's'}, {len(done.get('external', []))} external, "
+             f"{len(done.get('unexplained', []))} unexplained"]
+    width = max((len(service["name"]) for service in services), default=0)
+    for service in services:
+        fit = service.get("fit", {"verdict": "-"})
+        reasons = fit.get("reasons", [])
+        first = f": {reasons[0]}" if reasons else ""
+        more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
+        lines.append(f"  {service['name']:<{width}}  {service.get('runtime', 'host'):<9}  {fit['verdict']:<7}{first}"[:140] + more)
+    return lines
