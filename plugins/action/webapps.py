@@ -1,0 +1,76 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The control node's half of webapps: reads the sources, and sends those that differ, by digest."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.gantry.webstack.plugins.module_utils import _tree
+from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
+
+MODULE = "gantry.webstack.webapps"
+
+
+class ActionModule(ActionBase):
+    """One call of the module when nothing differs, two when code has to be sent."""
+
+    TRANSFERS_FILES = True
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module, with the code it asks for."""
+        super().run(tmp, task_vars)
+        args = copy.deepcopy(dict(self._task.args))
+        if not isinstance(args.get("services"), list) or not all(isinstance(service, dict) for service in args["services"]):
+            return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        sources = {service["name"]: self._source(service) for service in args["services"] if service.get("code_source")}
+        result = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        there = result.pop("code_there", {})
+        if result.get("failed") or not there:
+            return result
+        if not self._task.check_mode:
+            result = self._send(args, {name: sources[name] for name in there}, task_vars)
+        if not result.get("failed"):
+            result.setdefault("diff", [])
+            for name, entries in there.items():
+                header = f"code of {name}"
+                result["diff"].append({"before_header": header, "after_header": header, "before": "",
+                                       "after": source_pack.summary(name, sources[name][1], entries)})
+        return result
+
+    def _source(self, service: dict[str, Any]) -> tuple[Path, _tree.Entries]:
+        """Where a service's code stands on the control node and what is in it; notes the digest in ``service``."""
+        root = source_pack.find(service["code_source"], self._loader.get_basedir())
+        if not root.is_dir():
+            raise AnsibleActionFail(f"service {service['name']}: code.source {str(root)!r} is not a directory on the control node")
+        entries = _tree.scan(str(root), source_pack.skipped(service, service["code_path"]))
+        if not entries:
+            raise AnsibleActionFail(f"service {service['name']}: code.source {str(root)!r} is empty")
+        service["code_digest"] = _tree.digest_of(entries)
+        return root, entries
+
+    def _send(self, args: dict[str, Any], sources: dict[str, tuple[Path, _tree.Entries]], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        remote = self._make_tmp_path()
+        files = []
+        try:
+            with tempfile.TemporaryDirectory(prefix="webstack-") as local:
+                for number, (name, (root, entries)) in enumerate(sources.items()):
+                    packed = Path(local) / f"code-{number}.tar.gz"
+                    source_pack.pack(root, entries, packed)
+                    target = self._connection._shell.join_path(remote, packed.name)
+                    self._transfer_file(str(packed), target)
+                    files.append(target)
+                    next(service for service in args["services"] if service["name"] == name)["code_pack"] = target
+            self._fixup_perms2((remote, *files))
+            result = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+            result.pop("code_there", None)
+            return result
+        finally:
+            self._remove_tmp_path(remote)

@@ -1,0 +1,174 @@
+#!/usr/bin/python
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: uwsgi_vassals
+short_description: All vassals of a uWSGI emperor as one transaction
+version_added: 0.1.0
+description:
+  - Takes the whole list of vassals in one call and makes one file of each in the emperor's directory.
+  - The files carry a mark; marked files that are not in the list are removed, and their processes awaited. Files of others are never touched.
+  - Before a vassal that serves is touched, its application is loaded once in a process beside it, so that what does not import never replaces what serves.
+  - Each changed vassal is awaited until new workers answer a uwsgi request on its socket. If one does not, everything is put back as it was and
+    awaited, and the message shows the Python traceback from its log.
+  - A vassal that does not run, or whose workers are older than its file or one of its O(vassals[].watch) files, is started or reloaded, also when
+    an earlier run ended before it could.
+  - A service whose journal says that it runs in a container is left there; its vassal is kept right at the place where it is parked.
+author: gantry.webstack contributors
+attributes:
+  check_mode:
+    support: full
+    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
+  diff_mode:
+    support: full
+    description: Returns details on what has changed (or possibly needs changing in C(check_mode)) when in diff mode.
+    details: Values of O(vassals[].secret_lines) are left out.
+  idempotent:
+    support: full
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+options:
+  vassals:
+    description: All vassals that shall be there. P(gantry.webstack.vassals#filter) makes the list from service definitions.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the service; its file is C(NAME.ini), its log C(/var/log/webstack/NAME.log).
+        type: str
+        required: true
+      content:
+        description: The configuration in uWSGI's INI dialect.
+        type: str
+        required: true
+      secret_lines:
+        description: Further lines of the configuration by the name of the secret that they carry.
+        type: dict
+        default: {}
+      socket:
+        description: The socket it listens on, a UNIX path or C(HOST:PORT).
+        type: str
+        required: true
+      user:
+        description: The user it runs as, who owns its log.
+        type: str
+        required: true
+      group:
+        description: The group it runs as, which may read its file.
+        type: str
+        required: true
+      watch:
+        description: Files whose change means that the vassal must be reloaded.
+        type: list
+        elements: path
+        default: []
+      health_path:
+        description: The path it is asked for; any answer below 500 will do.
+        type: str
+        default: /
+      health_host:
+        description: The Host header it is asked with.
+        type: str
+        default: localhost
+  changed:
+    description: Services whose code or virtual environment changes in this run. In check mode nothing on the target tells.
+    type: list
+    elements: str
+    default: []
+  directory:
+    description: The emperor's directory.
+    type: path
+    default: /etc/webstack/vassals
+  unit:
+    description: The emperor's systemd unit.
+    type: str
+    default: webstack-emperor.service
+  binary:
+    description: The uWSGI program that tries applications out.
+    type: path
+    default: /usr/bin/uwsgi
+  timeout:
+    description: Seconds that a vassal may take to load, to answer, or to finish its requests.
+    type: float
+    default: 60
+"""
+
+EXAMPLES = r"""
+- name: Run the services
+  gantry.webstack.uwsgi_vassals:
+    vassals: "{{ webstack_services | gantry.webstack.complete | gantry.webstack.vassals(webstack_secrets) }}"
+"""
+
+RETURN = r"""
+changed_vassals:
+  description: Names of the vassals that were added or changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
+removed:
+  description: Names of the vassals that were removed.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+reloaded:
+  description: Why vassals whose file was right were started or reloaded, by name.
+  returned: success
+  type: dict
+  sample: {"shop": "runs what was there before /var/lib/webstack/shop/code.json"}
+status:
+  description: The HTTP status that each started or reloaded vassal answered with.
+  returned: success
+  type: dict
+  sample: {"shop": 200}
+service:
+  description: The service that could not be brought to answer.
+  returned: when a vassal fails
+  type: str
+  sample: shop
+traceback:
+  description: The Python traceback from its log.
+  returned: when an application does not load
+  type: str
+  sample: "Traceback (most recent call last):\n  File \"/srv/shop/code/wsgi.py\", line 1, in <module>\n    import nothing\nModuleNotFoundError: No module named 'nothing'"
+log:
+  description: The last lines of its log, when there is no traceback in it.
+  returned: when a vassal fails
+  type: str
+  sample: "bind(): Permission denied [core/socket.c line 230]"
+put_back:
+  description: Files that were put back as they were, or removed again.
+  returned: when a vassal fails after files were written
+  type: list
+  elements: str
+  sample: [/etc/webstack/vassals/shop.ini]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_vassals import UwsgiVassals
+
+
+def main() -> None:
+    vassal = {key: {"type": "str", "required": True} for key in ("name", "content", "socket", "user", "group")}
+    vassal["secret_lines"] = {"type": "dict", "default": {}, "no_log": True}
+    vassal["watch"] = {"type": "list", "elements": "path", "default": []}
+    vassal.update(health_path={"type": "str", "default": "/"}, health_host={"type": "str", "default": "localhost"})
+    spec = {
+        "vassals": {"type": "list", "elements": "dict", "required": True, "options": vassal},
+        "changed": {"type": "list", "elements": "str", "default": []},
+        "directory": {"type": "path", "default": "/etc/webstack/vassals"},
+        "unit": {"type": "str", "default": "webstack-emperor.service"},
+        "binary": {"type": "path", "default": "/usr/bin/uwsgi"},
+        "timeout": {"type": "float", "default": 60},
+    }
+    UwsgiVassals(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+
+
+if __name__ == "__main__":
+    main()
