@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -13,13 +13,25 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.gantry.webstack.plugins.plugin_utils import install_args, model
 
 
+def plain(value: Any) -> Any:
+    """Data without Ansible's lazy templates and tags, which cost seconds when a schema is held against them."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
 def _speaking(function: Callable[..., Any]) -> Callable[..., Any]:
     """Our one error as Ansible's: the sentence, nothing else."""
 
     @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(services: Any, *args: Any) -> Any:
         try:
-            return function(*args, **kwargs)
+            return function(plain(services), *args)
         except model.ModelError as exc:
             raise AnsibleFilterError(str(exc)) from exc
 
@@ -33,13 +45,13 @@ def complete(services: list[model.Service]) -> list[model.Service]:
 
 def vassals(services: list[model.Service], secrets: install_args.Secrets | None = None) -> list[dict[str, Any]]:
     """Completed services as uWSGI vassals."""
-    return install_args.vassals(services, secrets or {})
+    return install_args.vassals(services, plain(secrets or {}))
 
 
 def complaint(services: list[model.Service], secrets: install_args.Secrets | None = None) -> str:
     """What is wrong with service definitions, or an empty text."""
     try:
-        install_args.vassals(install_args.check(model.complete_all(services)), secrets or {})
+        install_args.vassals(complete(plain(services)), plain(secrets or {}))
     except model.ModelError as exc:
         return str(exc)
     return ""
