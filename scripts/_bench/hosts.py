@@ -35,7 +35,7 @@ def start(name: str, suite: str, *flags: str) -> None:
             logged(["docker", "run", "--detach", "--name", name, "--hostname", name, *FLAGS, "--volume", f"{name}-docker:/var/lib/docker",
                     "--label", "webstack.bench=host", *flags, ensure(suite)], "hosts", hint=hint)
     state = ""
-    for _ in range(120):
+    for dummy in range(120):
         # is-system-running ends with code 1 for anything but "running".
         state = output(["docker", "exec", name, "sh", "-c", "systemctl is-system-running || true"]) or ""
         if state in ("running", "degraded"):

@@ -1,5 +1,7 @@
 """Let a host trust what the machine that runs it trusts: a bundle's certificates that Debian's own bundle lacks."""
 
+from __future__ import annotations
+
 import pathlib
 import re
 import subprocess
@@ -8,7 +10,7 @@ import sys
 BUNDLE = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-def certificates(text):
+def certificates(text: str) -> list[str]:
     """The PEM blocks of a bundle."""
     return re.findall("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.DOTALL)
 

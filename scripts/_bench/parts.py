@@ -1,0 +1,224 @@
+"""The parts of ./scripts/test beside Molecule: each adds its outcomes to the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import CACHE, LOGS, ROOT, BenchError, control, logged, output, say
+from .report import Outcome, Report
+
+COLLECTION = control.TREE / "ansible_collections/gantry/webstack"
+LEFTOVERS = ("extensions/molecule", "tests", "scripts", ".ci", ".cache", ".git", ".gitignore", ".ansible-lint", "pyproject.toml", "requirements-dev")
+"""What a release must not carry."""
+
+
+def _sources() -> list[str]:
+    """Files of the working tree that git knows or would add."""
+    listed = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                            cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def _junit(path: Path, code: int) -> tuple[int, int]:
+    """(passed, failed) of a JUnit file that a command ending with ``code`` wrote."""
+    try:
+        suites = list(ET.parse(path).getroot().iter("testsuite"))
+    except (OSError, ET.ParseError):
+        return 0, 1
+    total, bad, skipped = (sum(sum(int(suite.get(key, 0)) for key in keys) for suite in suites) for keys in (("tests",), ("failures", "errors"), ("skipped",)))
+    return total - bad - skipped, bad or int(code != 0)
+
+
+def _pytest(report: Report, name: str, argv: list[str], env: dict[str, str] | None = None) -> None:
+    junit = LOGS / f"{name.replace(' ', '-')}.xml"
+    junit.unlink(missing_ok=True)
+    report.check(name, [*argv, f"--junit-xml={junit}"], count=lambda code, text: _junit(junit, code), env=env, timeout=300)
+
+
+def unit(report: Report) -> None:
+    """pytest with the control node's Python, and what runs on targets with the oldest Python there, if this machine has it."""
+    _pytest(report, "unit", [control.tool("python"), "-m", "pytest", "-q"])
+    oldest = control.python_versions().get("3.9")
+    paths = [path for path in ("tests/unit/plugins/module_utils", "tests/unit/plugins/modules") if (ROOT / path).is_dir()]
+    if oldest is None or not paths:
+        say("unit 3.9: left out, this machine has no Python 3.9")
+        return
+    python = _target_venv(oldest)
+    _pytest(report, "unit 3.9", [str(python), "-m", "pytest", "-q", "-o", "cache_dir=.cache/pytest39", *paths],
+            env={"PYTHONPATH": f"{CACHE / 'target'}:{control.TREE}", "VIRTUAL_ENV": ""})
+
+
+def _target_venv(python: Path) -> Path:
+    """An environment like a target's: ansible-core as Ansible ships it there (module_utils), pytest, and nothing of the control node's."""
+    venv = CACHE / "venv39"
+    requirements = ROOT / "tests/unit/requirements-py39.txt"
+    stamp = venv / ".requirements"
+    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == requirements.read_text(encoding="utf-8")):
+        say("installing pytest for Python 3.9 into .cache/venv39")
+        shutil.rmtree(venv, ignore_errors=True)
+        hint = "Look whether this machine reaches PyPI, and run again."
+        logged([str(python), "-m", "venv", str(venv)], "venv39", hint=hint)
+        logged([control.tool("uv"), "pip", "install", "--quiet", "--python", str(venv / "bin/python"), "-r", str(requirements)], "venv39", hint=hint)
+        stamp.write_text(requirements.read_text(encoding="utf-8"), encoding="utf-8")
+    link = CACHE / "target/ansible"
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(next(control.VENV.glob("lib/python3.*/site-packages/ansible")))
+    return venv / "bin/python"
+
+
+def types(report: Report) -> None:
+    """mypy over everything written in Python, under the names by which the code imports itself."""
+    config = ["--config-file", str(ROOT / "pyproject.toml")]
+    report.check("mypy plugins", [control.tool("mypy"), *config, "ansible_collections/gantry/webstack/plugins"], cwd=control.TREE,
+                 env={"MYPYPATH": str(control.TREE)})
+    report.check("mypy scripts and tests", [control.tool("mypy"), *config, "scripts/_bench", "tests/unit", "tests/load"],
+                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load"})
+
+
+def lint(report: Report) -> None:
+    """Style and documentation: everything that reads the sources without running them."""
+    report.check("ruff", [control.tool("ruff"), "check", "."])
+    report.check("ansible-lint", [control.tool("ansible-lint"), "--offline", "--strict", "-q"])
+    report.check("role-readmes", [str(ROOT / "scripts/role-readmes"), "--check"])
+    report.check("antsibull-changelog", [control.tool("antsibull-changelog"), "lint"])
+    report.check("antsibull-docs", [control.tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", str(COLLECTION)],
+                 count=_docs_count)
+
+
+def _docs_count(code: int, text: str) -> tuple[int, int]:
+    """antsibull-docs refuses a role's default that is a template; everything else it says counts."""
+    templated = re.compile(r"validation errors? for RoleSchema|Invalid value '\{\{|^\s*entry_points( -> \w+)+$|Did not return correct DOCUMENTATION")
+    wrong = [line for line in text.splitlines() if line.strip() and not templated.search(line)]
+    return int(not wrong), len(wrong)
+
+
+@contextmanager
+def _copy() -> Iterator[Path]:
+    """A real copy of the sources outside of every git work tree: ansible-test passes over symlinks and ignored folders."""
+    with tempfile.TemporaryDirectory(prefix="webstack-sanity-") as top:
+        root = Path(top) / "ansible_collections/gantry/webstack"
+        for name in _sources():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
+        for other in (control.TREE / "ansible_collections").iterdir():
+            if other.name != "gantry" and other.is_dir():
+                shutil.copytree(other, Path(top) / "ansible_collections" / other.name, symlinks=True)
+        yield root
+
+
+def _get_pip(home: Path) -> None:
+    """ansible-test fetches a script from a server of its own to put pip into its environments; ensurepip does it as well."""
+    source = next(control.VENV.glob("lib/python3.*/site-packages/ansible_test/_internal/python_requirements.py")).read_text(encoding="utf-8")
+    found = re.search(r"pip=['\"]([0-9.]+)['\"]", source)
+    if found is None:
+        raise BenchError("cannot see which pip ansible-test wants; look at _get_pip in scripts/_bench/parts.py")
+    script = home / f".ansible/test/cache/get_pip_{found.group(1).replace('.', '_')}.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text((ROOT / "scripts/_bench/get_pip.py").read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def _sanity_count(code: int, text: str) -> tuple[int, int]:
+    ran = len(re.findall(r'^Running sanity test "', text, re.MULTILINE))
+    listed = re.search(r"The (\d+) sanity test\(s\) listed below \(out of (\d+)\) failed", text)
+    failed = int(listed.group(1)) if listed else int(code != 0)
+    if "All targets skipped" in text or ran == 0:
+        return 0, 1
+    return ran - failed, failed
+
+
+def sanity(report: Report) -> None:
+    """ansible-test sanity without an ignore file, over every Python of this machine that ansible-core supports."""
+    if [name for name in _sources() if name.startswith("tests/sanity/ignore")]:
+        report.add(Outcome("sanity ignore file: there must be none", 0, 1, 0))
+    home = CACHE / "home"
+    _get_pip(home)
+    versions = control.python_versions()
+    say(f"sanity: Python {', '.join(versions)} of this machine")
+    paths = [str(control.VENV / "bin"), *dict.fromkeys(str(path.parent) for path in versions.values()), os.environ["PATH"]]
+    # ansible-test keeps its environments below HOME; PYTHONPATH and the collections path would show it the checkout beside the copy.
+    env = {"HOME": str(home), "PATH": ":".join(paths), "PYTHONPATH": "", "ANSIBLE_COLLECTIONS_PATH": "", "VIRTUAL_ENV": ""}
+    with _copy() as root:
+        report.check("sanity", [control.tool("ansible-test"), "sanity", "--venv", "--color", "no"], cwd=root, env=env, count=_sanity_count)
+
+
+def package(report: Report) -> None:
+    """The tarball: nothing but the collection in it, and installed from it everything is found by its full name."""
+    say("package: build, look inside, install from the tarball")
+    started = time.monotonic()
+    dist = CACHE / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    galaxy = control.tool("ansible-galaxy")
+    logged([galaxy, "collection", "build", "--output-path", str(dist), str(ROOT)], "test-package", hint="")
+    tarball = next(dist.glob("gantry-webstack-*.tar.gz"))
+    with tarfile.open(tarball) as tar:
+        names = tar.getnames()
+    left = [name for name in names if name.startswith(LEFTOVERS) or "__pycache__" in name or name.endswith(".pyc")]
+    wanted = [name for name in _sources() if name.startswith(("plugins/", "roles/", "playbooks/", "meta/", "docs/"))]
+    missing = sorted(set([*wanted, "README.md", "LICENSE", "CHANGELOG.rst", "requirements.txt", "MANIFEST.json"]) - set(names))
+    for what, wrong in (("leftovers", left), ("missing", missing)):
+        if wrong:
+            print(f"  {what}: {', '.join(wrong[:20])}")
+    report.add(Outcome("package content", int(not (left or missing)), int(bool(left or missing)), time.monotonic() - started, tarball.name))
+    # Only this path: the checkout, which is on the usual one, counts as an installed gantry.webstack.
+    only = {"ANSIBLE_COLLECTIONS_PATH": str(dist), "PYTHONPATH": ""}
+    logged([galaxy, "collection", "install", "--no-deps", "-p", str(dist), str(tarball)], "test-package", hint="", env=only)
+    for other in (control.TREE / "ansible_collections").iterdir():
+        if other.name != "gantry" and other.is_dir():
+            (dist / "ansible_collections" / other.name).symlink_to(other)
+    _found_by_name(report, dist, only)
+
+
+def _found_by_name(report: Report, dist: Path, env: dict[str, str]) -> None:
+    """Ask ansible-doc and ansible-playbook, from the installed tarball only, for everything the checkout has."""
+    started = time.monotonic()
+    log = LOGS / "test-package-names.log"
+    found: list[str] = []
+    lost: list[str] = []
+    with log.open("w", encoding="utf-8") as out:
+        def ask(argv: list[str]) -> subprocess.CompletedProcess[str]:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**os.environ, **env}, cwd=dist, check=False)
+            out.write(f"$ {' '.join(argv)}\n{done.stderr}\n")
+            return done
+
+        for kind, stems in _documented():
+            text = ask([control.tool("ansible-doc"), "-t", kind, "--json", *(f"gantry.webstack.{stem}" for stem in stems)]).stdout
+            shown = json.loads(text) if text.startswith("{") else {}
+            for stem in stems:
+                (found if shown.get(f"gantry.webstack.{stem}") else lost).append(f"{kind} {stem}")
+        for playbook in sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")):
+            done = ask([control.tool("ansible-playbook"), "--syntax-check", "-i", "localhost,", f"gantry.webstack.{playbook}"])
+            (lost if done.returncode else found).append(f"playbook {playbook}")
+    report.add(Outcome("package names", len(found), len(lost), time.monotonic() - started, f"not found: {', '.join(lost)}" if lost else ""), log)
+
+
+def _documented() -> Iterator[tuple[str, list[str]]]:
+    """Everything that ansible-doc must show: (kind, names)."""
+    for kind, folder in (("module", "modules"), ("filter", "filter"), ("lookup", "lookup"), ("test", "test"), ("inventory", "inventory")):
+        paths = [path for path in (ROOT / "plugins" / folder).glob("[!_]*") if path.suffix in (".py", ".yml")]
+        described = {path.stem for path in paths if path.suffix == ".yml"}
+        # A file of several filters or tests has a YAML file for each of them beside it.
+        stems = sorted(described or {path.stem for path in paths})
+        if stems:
+            yield kind, stems
+    roles = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir())
+    if roles:
+        yield "role", roles
+
+
+def versions() -> str:
+    """What the run runs with, in one line."""
+    python = output([control.tool("python"), "--version"]) or "no Python"
+    core = (output([control.tool("ansible"), "--version"]) or "no ansible-core").splitlines()[0]
+    return f"{python}, {core}"

@@ -1,0 +1,113 @@
+"""What ran and how it ended."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import LOGS, ROOT, say
+
+
+@dataclass
+class Outcome:
+    """One check: how many tests in it passed and failed (a plain command is one test)."""
+
+    name: str
+    passed: int
+    failed: int
+    seconds: float
+    note: str = ""
+
+
+@dataclass
+class Report:
+    """All checks of a run."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome, log: Path | None = None) -> None:
+        """Note an outcome and print it; a failure with the end of its log."""
+        self.outcomes.append(outcome)
+        word = "FAILED" if outcome.failed else "passed"
+        count = f"{outcome.passed} passed, {outcome.failed} failed, " if outcome.passed + outcome.failed > 1 else ""
+        print(f"  {word}: {outcome.name} ({count}{outcome.seconds:.0f} s){' ' + outcome.note if outcome.note else ''}", flush=True)
+        if outcome.failed and log is not None and log.is_file():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print("\n".join(f"  | {line}" for line in lines[-60:]))
+            print(f"  whole log: {log}", flush=True)
+
+    def check(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900,
+              count: Callable[[int, str], tuple[int, int]] | None = None) -> bool:
+        """Run a command as a check. ``count`` turns its code and what it printed into (passed, failed); without it, it is one test."""
+        say(f"{name}: {' '.join(map(str, argv))[:150]}")
+        log = LOGS / f"test-{name.replace(' ', '-').replace('/', '-')}.log"
+        started = time.monotonic()
+        code = run_logged(argv, log, env=env, cwd=cwd, timeout=timeout)
+        text = log.read_text(encoding="utf-8", errors="replace")
+        passed, failed = count(code, text) if count else (int(code == 0), int(code != 0))
+        self.add(Outcome(name, passed, failed, time.monotonic() - started), log)
+        return failed == 0
+
+    def finish(self) -> int:
+        """Print the table and the last line; the exit code."""
+        print("\nwhat ran:")
+        for outcome in self.outcomes:
+            word = "FAILED" if outcome.failed else "passed"
+            print(f"  {word}  {outcome.passed:5d} passed {outcome.failed:4d} failed {outcome.seconds:6.0f} s  {outcome.name}")
+        passed, failed = (sum(getattr(outcome, what) for outcome in self.outcomes) for what in ("passed", "failed"))
+        print(f"\n{passed} passed, {failed} failed", flush=True)
+        return 1 if failed or not passed else 0
+
+
+def run_logged(argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900,
+               on_line: Callable[[str], None] | None = None) -> int:
+    """Run a command with all that it prints in ``log`` (made anew) and its code as result; 124 when it took too long."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + timeout
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if on_line else out, stderr=subprocess.STDOUT,
+                                   env={**os.environ, **(env or {})}, cwd=cwd, start_new_session=True, text=True, errors="replace")
+        try:
+            if on_line:
+                watch(process, out.write, on_line, deadline)
+            return process.wait(max(1.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            out.write(f"\nstopped: it took longer than {timeout:.0f} s\n")
+            return 124
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+
+def watch(process: subprocess.Popen[str], write: Callable[[str], object], on_line: Callable[[str], None], deadline: float) -> None:
+    """Copy what a process prints, line by line, until it closes its output or the deadline passes."""
+    if process.stdout is None:
+        raise ValueError("the process has no pipe")
+    os.set_blocking(process.stdout.fileno(), False)
+    rest = ""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            if not selector.select(timeout=1):
+                if process.poll() is not None:
+                    break
+                continue
+            data = os.read(process.stdout.fileno(), 65536)
+            if not data:
+                break
+            text = data.decode(errors="replace")
+            write(text)
+            *lines, rest = (rest + text).split("\n")
+            for line in lines:
+                on_line(line)

@@ -1,0 +1,77 @@
+"""Runs the tests, all or a part.
+
+    ./scripts/test                            everything (at most 40 minutes on 2 cores)
+    ./scripts/test unit                       pytest over tests/unit
+    ./scripts/test types                      mypy
+    ./scripts/test lint                       ruff, ansible-lint, the roles' READMEs, changelog and documentation
+    ./scripts/test package                    the collection's tarball
+    ./scripts/test sanity                     ansible-test sanity
+    ./scripts/test molecule [SCENARIO...]     every Molecule scenario, or the named ones
+    ./scripts/test --keep molecule SCENARIO   the same, leaving the hosts running (and using the ones that run)
+    ./scripts/test --down                     remove the scenarios' hosts
+
+Several parts may be named, molecule last. Logs are in .cache/logs. Ends with code 0 when nothing failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import LOGS, BenchError, control, engine, guarded, parts, say, scenarios, setup_lock
+from .report import Outcome, Report
+
+PARTS = {"unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package, "sanity": parts.sanity}
+
+
+def _plan(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """Words of the command line as (parts, scenarios); scenarios is None when Molecule is not asked for."""
+    if not words or words == ["all"]:
+        return list(PARTS), []
+    if "molecule" in words:
+        at = words.index("molecule")
+        return _plan_parts(words[:at]), words[at + 1:]
+    return _plan_parts(words), None
+
+
+def _plan_parts(words: list[str]) -> list[str]:
+    unknown = [word for word in words if word not in PARTS]
+    if unknown:
+        raise BenchError(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}, molecule and all")
+    return words
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    if {"-h", "--help", "help"} & set(words):
+        print((__doc__ or "").strip())
+        return 0
+    keep = "--keep" in words
+    wanted, molecule = _plan([word for word in words if word not in ("--keep", "--down")])
+    with setup_lock():
+        control.setup()
+    if "--down" in words:
+        engine.setup()
+        scenarios.destroy()
+        return 0
+    say(f"{parts.versions()}; logs in {LOGS}")
+    report = Report()
+    for part in wanted:
+        try:
+            PARTS[part](report)
+        except BenchError as exc:
+            print(f"error: {exc}", file=sys.stderr, flush=True)
+            report.add(Outcome(part, 0, 1, 0, "could not be run"))
+    if molecule is not None:
+        try:
+            scenarios.run(report, molecule, keep=keep)
+        except BenchError as exc:
+            print(f"error: {exc}", file=sys.stderr, flush=True)
+            report.add(Outcome("molecule", 0, 1, 0, "could not be run"))
+        if os.environ.get("CI") and not keep:
+            engine.stop()
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
