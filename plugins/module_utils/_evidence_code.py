@@ -17,7 +17,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils._redact import sec
 
 _SKIPPED = {".git", ".hg", ".svn", "node_modules", "__pycache__", "site-packages", ".tox", ".mypy_cache", ".pytest_cache"}
 _TEXT = (".env", ".ini", ".cfg", ".conf", ".toml", ".json", ".yaml", ".yml", ".properties")
-_SOURCE = (".py", ".pyi", ".html", ".txt", ".js", ".css", ".md", ".rst", ".po", ".mo", ".so", ".c", ".h", ".svg", ".sh", ".sql", ".in", ".lock", ".map", ".ts")
+_SOURCE = (".py", ".pyi", ".html", ".js", ".css", ".md", ".rst", ".po", ".mo", ".so", ".c", ".h", ".svg", ".sh", ".sql", ".in", ".lock", ".map", ".ts")
 _MAX_FILES = 20000
 _MAX_PYTHON = 3000
 _MAX_TEXT = 512 * 1024
@@ -69,18 +69,20 @@ def _walk(root: str, skip: Set[str]) -> Iterator[Tuple[str, os.stat_result]]:
         directory = todo.pop()
         try:
             with os.scandir(directory) as entries:
-                found = sorted(entries, key=lambda entry: entry.name, reverse=True)
+                found = sorted(entries, key=lambda entry: entry.name)
         except OSError:
             continue
         if directory != root and any(entry.name == "pyvenv.cfg" for entry in found):
             continue
+        inner: List[str] = []
         for entry in found:
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _SKIPPED and entry.path not in skip:
-                        todo.append(entry.path)
+                        inner.append(entry.path)
                 elif entry.is_file(follow_symlinks=False):
                     yield entry.path, entry.stat(follow_symlinks=False)
+        todo += reversed(inner)
 
 
 def _read(path: str, limit: int = _MAX_TEXT) -> bytes:

@@ -19,6 +19,7 @@ _FILES_OF_ALL = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", 
                  "/etc/shadow", "/etc/fstab", "/etc/environment", "/etc/machine-id", "/etc/mtab", "/etc/nsswitch.conf", "/etc/crontab")
 _DATA_NAMES = {"media", "uploads", "upload", "data", "storage", "var", "instance", "db", "database", "packages", "sessions", "files", "archive"}
 _STATIC_NAMES = {"static", "staticfiles", "static_root", "assets", "public", "collected"}
+_NO_STATE = ("/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/usr")
 _SQLITE = b"SQLite format 3\0"
 _SECRET_SIZE = 64 * 1024
 _WALKED = 5000
@@ -228,13 +229,23 @@ def _beside_code(facts: Facts, found: Paths) -> None:
 
 
 def _add_state(facts: Facts, found: Paths, path: str, evidence: str) -> None:
-    if path.count("/") >= 2 and os.path.lexists(path) and not within(path, ("/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/usr")):
+    if path.count("/") >= 2 and os.path.lexists(path) and not within(path, _NO_STATE):
         found.state.setdefault(path, evidence)
+
+
+def _only_sockets(path: str) -> bool:
+    """A directory that holds sockets (or pid files) and nothing else: made anew by whoever listens."""
+    try:
+        with os.scandir(path) as entries:
+            kinds = [stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode) or entry.name.endswith((".pid", ".lock")) for entry in entries]
+    except OSError:
+        return False
+    return bool(kinds) and all(kinds)
 
 
 def _tidy(facts: Facts, found: Paths) -> None:
     """What lies below a state directory needs no line of its own; a static root that is state is no file."""
-    state = {path: found.state[path] for path in found.state if not within(os.path.dirname(path), found.state)}
+    state = {path: found.state[path] for path in found.state if not within(os.path.dirname(path), found.state) and not _only_sockets(path)}
     found.state = state
     found.files = {path: place for path, place in found.files.items()
                    if not within(path, state) and not within(os.path.dirname(path), found.files) and path not in found.secrets}

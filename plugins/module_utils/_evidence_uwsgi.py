@@ -119,11 +119,10 @@ def is_emperor(instance: Instance) -> bool:
 
 def _own(table: Dict[int, Process], master: Process) -> List[Process]:
     """The instance's processes without those of vassals below it."""
-    others = [item.pid for item in masters(table) if item.pid != master.pid]
-    inner = {process.pid for pid in others for process in tree(table, pid)} if others else set()
-    below = [process for process in tree(table, master.pid)]
-    own = [process for process in below if process.pid not in inner or process.pid == master.pid]
-    return own
+    below = tree(table, master.pid)
+    inner = {item.pid for item in masters({process.pid: process for process in below})} - {master.pid}
+    foreign = {process.pid for pid in inner for process in tree(table, pid)}
+    return [process for process in below if process.pid not in foreign]
 
 
 def _emperor_of(table: Dict[int, Process], master: Process, found: Dict[int, Instance]) -> Optional[Instance]:

@@ -17,6 +17,9 @@ _UWSGI_WORKERS = ("mule", "mules", "farm", "spooler", "cron", "attach-daemon", "
 _OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket", "zerg", "zerg-server",
               "subscribe-to", "subscribe", "fastrouter", "shared-socket", "map-socket", "vassals-dir")
 _PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+"""User names that a plan takes."""
+
+_ORDER = ("name", "source", "kind", "path", "when", "user", "command", "what", "version", "address", "evidence")
 _EPHEMERAL = 32768
 """Ports from here on are given out by the kernel (ip_local_port_range) and differ from boot to boot."""
 
@@ -89,15 +92,22 @@ def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[ngin
     if facts["python"]:
         service["python"] = {key: facts["python"][key] for key in ("version", "interpreter", "origin", "venv", "distributions", "patched", "editable")
                              if key in facts["python"]}
+        if "distributions" in service["python"]:
+            service["python"]["distributions"] = _ordered(service["python"]["distributions"])
     service["uwsgi"] = _uwsgi(facts, socket)
     service["nginx"] = {"sites": _sites(mine), "static": _static(mine)}
-    service["system_packages"] = facts["packages"]
+    service["system_packages"] = _ordered(facts["packages"])
     for key in ("environment", "secrets", "state", "files", "tools", "workers", "schedule", "needs"):
         if facts[key]:
-            service[key] = facts[key]
+            service[key] = _ordered(facts[key]) if isinstance(facts[key], list) else facts[key]
     service["health"] = {key: facts["health"][key] for key in ("path", "status") if key in facts["health"]}
     service["fit"] = _fit(facts, mine, used, nginx)
     return service
+
+
+def _ordered(items: list[Any]) -> list[Any]:
+    """The same items with their keys in the order of the plan."""
+    return [{key: item[key] for key in sorted(item, key=_ORDER.index)} if isinstance(item, dict) else item for item in items]
 
 
 def _user(user: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +123,8 @@ def _uwsgi(facts: dict[str, Any], socket: str | None) -> dict[str, Any]:
     if manager["kind"]:
         found["manager"] = {key: manager[key] for key in ("kind", "unit", "vassal") if manager[key]}
     options: dict[str, Any] = {}
-    for key, value in facts["options"]:
+    for key, text in facts["options"]:
+        value = _scalar(text)
         if key in options:
             first = options[key]
             options[key] = [*first, value] if isinstance(first, list) else [first, value]
@@ -121,6 +132,15 @@ def _uwsgi(facts: dict[str, Any], socket: str | None) -> dict[str, Any]:
             options[key] = value
     found["options"] = options
     return found
+
+
+def _scalar(text: Any) -> Any:
+    """An option's value as a person would write it in YAML; what comes back as the same text only."""
+    if text in (True, "true"):
+        return True
+    if text == "false":
+        return False
+    return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else text
 
 
 def _sites(mine: list[nginx_config.Route]) -> list[dict[str, Any]]:

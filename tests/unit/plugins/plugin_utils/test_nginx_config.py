@@ -1,0 +1,85 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""nginx -T to sites and routes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_config
+
+RECORDED = json.loads((Path(__file__).parents[2] / "fixtures" / "evidence" / "bookworm.json").read_text(encoding="utf-8"))["nginx"]["text"]
+
+HEAD = "# configuration file /etc/nginx/nginx.conf:\nevents {}\nhttp {\naccess_log /var/log/nginx/access.log;\nclient_max_body_size 3m;\n"
+
+
+def parse(body: str, **files: str) -> nginx_config.Nginx:
+    return nginx_config.parse(HEAD + body + "\n}\n" + "".join(f"# configuration file {path}:\n{text}\n" for path, text in files.items()))
+
+
+def test_a_recorded_host() -> None:
+    nginx = nginx_config.parse(RECORDED)
+    assert [(site.title, site.listen, site.file) for site in nginx.sites] == [
+        ("blog.test", ["80", "[::]:80"], "/etc/nginx/sites-enabled/all.conf"), ("wiki.test", ["8081"], "/etc/nginx/sites-enabled/all.conf")]
+    routes = [(route.match, route.directive, nginx.addresses(route.target)) for route in nginx_config.routes(nginx)]
+    assert routes == [
+        ("/blog/", "uwsgi_pass", ["/run/uwsgi-emp/blog.sock"]), ("/", "uwsgi_pass", ["/run/uwsgi-emp/blog.sock"]), ("= /calc", "uwsgi_pass", ["/run/uwsgi-emp/calc.sock"]),
+        (r"~ \.php$", "fastcgi_pass", ["/run/php.sock"]), ("/api/", "proxy_pass", ["127.0.0.1:9999"]), ("/", "uwsgi_pass", ["/run/wiki/uwsgi.sock"])]
+    assert nginx_config.static(nginx.sites[1]) == [{"location": "/static/", "path": "/opt/wiki/static/"}]
+    snippet = nginx_config.routes(nginx)[-1].location
+    assert (snippet.file, snippet.access_log) == ("/etc/nginx/snippets/wiki.conf", "/var/log/nginx/wiki.log")
+
+
+def test_inherited_settings() -> None:
+    nginx = parse("server { server_name a; location / { uwsgi_pass unix:/a; } location /big/ { client_max_body_size 9m; access_log off; uwsgi_pass unix:/a; } }")
+    assert [(item.client_max_body_size, item.access_log) for item in nginx.sites[0].locations] == [("3m", "/var/log/nginx/access.log"), ("9m", "off")]
+
+
+def test_stock_params_are_left_out() -> None:
+    nginx = parse("server { location / { include uwsgi_params; uwsgi_param HTTPS on; uwsgi_param KEY ***; uwsgi_pass unix:/a; } }",
+                  **{"/etc/nginx/uwsgi_params": "uwsgi_param QUERY_STRING $query_string;"})
+    assert nginx.sites[0].locations[0].params == {"HTTPS": "on"}
+    assert nginx.sites[0].listen == ["80"] and nginx.sites[0].title == "server on 80"
+
+
+def test_named_locations_are_traced_back() -> None:
+    nginx = parse("server { root /srv/www; location / { try_files $uri @app; } location @app { uwsgi_pass unix:/a; } }")
+    assert [route.match for route in nginx_config.routes(nginx)] == ["/"]
+    assert nginx_config.static(nginx.sites[0]) == [{"location": "/", "path": "/srv/www/"}]
+
+
+def test_try_files_of_the_server() -> None:
+    nginx = parse("server { root /srv/www; try_files $uri @app; location @app { uwsgi_pass unix:/a; } }")
+    assert [route.match for route in nginx_config.routes(nginx)] == ["/"]
+
+
+def test_nested_locations_and_ifs() -> None:
+    nginx = parse("server { location /a/ { location /a/b/ { uwsgi_pass unix:/b; } if ($arg_x) { uwsgi_pass unix:/x; } } }")
+    assert [(route.match, route.target) for route in nginx_config.routes(nginx)] == [("/a/", "unix:/x"), ("/a/b/", "unix:/b")]
+
+
+@pytest.mark.parametrize(("target", "addresses"), [
+    ("unix:/run/a.sock", ["/run/a.sock"]), ("unix:///run/a.sock", ["/run/a.sock"]), ("app", ["/run/u.sock", "127.0.0.1:9000"]), ("127.0.0.1:9", ["127.0.0.1:9"]),
+    ("unix:/run/$host.sock", []), ("$backend", []), ("http://app/path", ["/run/u.sock", "127.0.0.1:9000"]), ("suwsgi://app", ["/run/u.sock", "127.0.0.1:9000"]),
+])
+def test_addresses(target: str, addresses: list[str]) -> None:
+    nginx = parse("upstream app { server unix:/run/u.sock; server 127.0.0.1:9000 backup; keepalive 2; }")
+    assert nginx.addresses(target) == addresses
+
+
+def test_globs_and_quoted_includes() -> None:
+    nginx = parse('include "conf.d/*.conf"; include nothing/*.conf;', **{
+        "/etc/nginx/conf.d/b.conf": "server { server_name b; include '/srv/site b/x.conf'; }", "/etc/nginx/conf.d/a.conf": "server { server_name a; }",
+        "/srv/site b/x.conf": "location / { uwsgi_pass unix:/b; }"})
+    assert [(site.title, len(site.locations)) for site in nginx.sites] == [("a", 0), ("b", 1)]
+    assert nginx.sites[1].locations[0].file == "/srv/site b/x.conf"
+
+
+@pytest.mark.parametrize("text", ["", "nginx: [emerg] broken", HEAD + "server { location / {"])
+def test_what_cannot_be_read_is_said(text: str) -> None:
+    with pytest.raises(nginx_config.NginxError) as caught:
+        nginx_config.parse(text)
+    assert "/tmp/" not in str(caught.value)

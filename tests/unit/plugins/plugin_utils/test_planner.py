@@ -1,0 +1,173 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Evidence to plan: verdicts, the ledger, the same bytes twice."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.gantry.webstack.plugins.plugin_utils import model, planner, report
+
+RECORDED = json.loads((Path(__file__).parents[2] / "fixtures" / "evidence" / "bookworm.json").read_text(encoding="utf-8"))
+
+
+def evidence(**changes: Any) -> dict[str, Any]:
+    """The recorded evidence with only the blog, changed at some keys of its facts."""
+    data = copy.deepcopy(RECORDED)
+    data["instances"] = [item for item in data["instances"] if item["name"] == "blog"]
+    data["instances"][0].update({"schedule": []}, **changes)
+    data["instances"][0]["python"].pop("patched")
+    return data
+
+
+def fit(**changes: Any) -> dict[str, Any]:
+    return planner.plan("web1", evidence(**changes))["services"][0]["fit"]
+
+
+def test_a_recorded_host() -> None:
+    plan = planner.plan("web1", RECORDED)
+    services = {service["name"]: service for service in plan["services"]}
+    assert list(services) == ["blog", "calc", "wiki"]
+    assert {name: service["fit"]["verdict"] for name, service in services.items()} == {"blog": "remarks", "calc": "blocked", "wiki": "blocked"}
+    assert services["blog"]["uwsgi"]["socket"] == "/run/uwsgi-emp/blog.sock"
+    assert services["blog"]["uwsgi"]["manager"] == {"kind": "emperor", "unit": "emperor.service", "vassal": "/etc/emperor/blog.ini"}
+    assert [site["location"] for site in services["blog"]["nginx"]["sites"]] == ["/blog/", "/"]
+    assert services["wiki"]["state"][0]["path"] == "/opt/wiki/src/uploads"
+    assert services["wiki"]["secrets"] == [{"name": "WIKI_PASSWORD", "source": "envfile:/etc/wiki/env"}]
+    assert plan["edge"] == {"version": "1.22.1", "binary": "/usr/sbin/nginx", "config": "/etc/nginx/nginx.conf", "user": "www-data", "group": "www-data"}
+    assert [item["what"] for item in plan["unexplained"]] == ["0 3 * * * root /usr/local/bin/nobody-knows"]
+    assert any("fastcgi_pass unix:/run/php.sock" in item["what"] for item in plan["external"])
+
+
+def test_the_same_evidence_gives_the_same_bytes() -> None:
+    first = model.dumps(planner.plan("web1", RECORDED))
+    shuffled = copy.deepcopy(RECORDED)
+    for key in ("instances", "listeners", "cron"):
+        random.Random(1).shuffle(shuffled[key])
+    again = planner.plan("web1", json.loads(json.dumps(shuffled, sort_keys=True)))
+    assert model.dumps(again) == first
+    assert report.page(again) == report.page(model.loads(first, "x"))
+    assert model.loads(first, "plan") == again
+
+
+def test_ready() -> None:
+    assert fit() == {"verdict": "ready"}
+
+
+@pytest.mark.parametrize(("changes", "reason"), [
+    ({"manager": {"kind": "", "unit": "", "vassal": ""}, "not_convertible": "no systemd unit and no emperor keeps it"},
+     "nothing that can be set aside keeps it: no systemd unit and no emperor keeps it"),
+    ({"warnings": ["/x.ini: a nested value of a"]}, "its configuration is not understood: /x.ini: a nested value of a"),
+    ({"python": {"patched": []}}, None),
+    ({"sockets": []}, "it has no socket of the uwsgi protocol"),
+    ({"sockets": [{"address": "/run/other.sock", "problem": ""}]}, "no nginx location leads to its socket /run/other.sock"),
+    ({"sockets": [{"address": "127.0.0.1:9999", "problem": ""}]}, "no nginx location leads to its socket 127.0.0.1:9999"),
+    ({"options": [["http-socket", ":8080"]]}, "its uWSGI opens more than its socket: option http-socket"),
+    ({"workers": [{"kind": "mule", "what": "mule = true", "evidence": "/x.ini"}]}, "its uWSGI runs more than web requests: mule = true"),
+    ({"hidden_options": ["dbpass"]}, "its option dbpass holds a secret value, which a plan cannot carry; move it to env or a file"),
+    ({"schedule": [{"source": "/etc/cron.d/x", "when": "@daily", "user": "blog", "command": "x --token ***"}]},
+     "the line in /etc/cron.d/x holds a secret value; move it to a file"),
+    ({"secrets": [{"name": "A_KEY", "source": "unit:unknown"}]}, "where its secret A_KEY comes from is not known"),
+    ({"user": {"name": "3001", "uid": 3001, "group": "3001", "gid": 3001}}, "its user 3001 has no name"),
+    ({"sockets": [{"address": "/run/uwsgi-emp/blog.sock", "problem": "socket x is given by the environment"}]},
+     "its socket cannot be moved: socket x is given by the environment"),
+])
+def test_blocked(changes: dict[str, Any], reason: str | None) -> None:
+    found = fit(**changes)
+    if reason is not None:
+        assert found["verdict"] == "blocked" and reason in found["reasons"]
+
+
+def test_a_tcp_seam_is_blocked() -> None:
+    data = evidence(sockets=[{"address": "127.0.0.1:9000", "problem": ""}])
+    data["nginx"]["text"] = data["nginx"]["text"].replace("unix:/run/uwsgi-emp/blog.sock", "127.0.0.1:9000")
+    assert "nginx reaches it at 127.0.0.1:9000; only the path of a UNIX socket can be taken over" in planner.plan("w", data)["services"][0]["fit"]["reasons"]
+
+
+def test_a_shared_upstream_is_blocked() -> None:
+    data = evidence(sockets=[{"address": "/run/wiki/uwsgi.sock", "problem": ""}])
+    data["nginx"]["text"] = data["nginx"]["text"].replace("keepalive 4;", "server 10.0.0.9:9000;")
+    assert "its upstream wiki has further servers: 10.0.0.9:9000" in planner.plan("w", data)["services"][0]["fit"]["reasons"]
+
+
+@pytest.mark.parametrize(("changes", "remark"), [
+    ({"workers": [{"kind": "timer", "what": "x.timer", "evidence": "/etc/systemd/system/x.timer"}]}, "x.timer uses its user, code or venv"),
+    ({"schedule": [{"source": "/var/spool/cron/crontabs/blog", "when": "@daily", "user": "blog", "command": "x"}]}, "is a user's own crontab"),
+    ({"secrets_in_source": [{"name": "SECRET_KEY", "file": "/x.py"}]}, "/x.py holds a secret value (SECRET_KEY)"),
+    ({"state": [{"path": "/srv/blog/app", "evidence": "e"}]}, "its state lies in the code directory"),
+    ({"state": [{"path": "/srv/blog", "evidence": "e"}]}, "holds the code directory too"),
+    ({"warnings": ["/x.ini: $(HOME) has no value"]}, "/x.ini: $(HOME) has no value"),
+    ({"user": {"name": "root", "uid": 0, "group": "root", "gid": 0}}, "it runs as root"),
+])
+def test_remarks(changes: dict[str, Any], remark: str) -> None:
+    found = fit(**changes)
+    assert found["verdict"] == "remarks" and any(remark in reason for reason in found["reasons"])
+
+
+def test_options_keep_order_and_repetition() -> None:
+    plan = planner.plan("w", evidence(options=[["b", "2"], ["a", "x"], ["b", "007"], ["flag", True], ["no", "false"], ["mode", "660"]]))
+    options = plan["services"][0]["uwsgi"]["options"]
+    assert list(options.items()) == [("b", [2, "007"]), ("a", "x"), ("flag", True), ("no", False), ("mode", 660)]
+
+
+def test_two_instances_of_one_name() -> None:
+    data = evidence()
+    data["instances"].append({**copy.deepcopy(data["instances"][0]), "sockets": [{"address": "/run/b.sock", "problem": ""}]})
+    assert [service["name"] for service in planner.plan("w", data)["services"]] == ["blog", "blog-2"]
+
+
+def test_two_owners_of_one_socket() -> None:
+    data = evidence()
+    data["instances"].append({**copy.deepcopy(data["instances"][0]), "name": "copy"})
+    first, second = planner.plan("w", data)["services"]
+    assert first["fit"]["verdict"] == "ready" and "socket" not in second["uwsgi"]
+    assert second["fit"]["reasons"][0] == "blog has the same socket /run/uwsgi-emp/blog.sock"
+
+
+def test_converted_services_come_from_their_journal() -> None:
+    data = evidence()
+    data["converted"] = [{"name": "moved", "uwsgi": {"socket": "/run/wiki/uwsgi.sock"}}]
+    plan = planner.plan("w", data)
+    assert [(service["name"], service["runtime"]) for service in plan["services"]] == [("blog", "host"), ("moved", "container")]
+    assert not any("wiki.test" in item["what"] for item in plan["unexplained"])
+
+
+def test_strange_listeners_are_unexplained() -> None:
+    data = evidence()
+    data["listeners"] = [{"address": address, "process": "p", "user": "u", "unit": unit, "package": package, "command": "/opt/p"} for address, unit, package in [
+        ("0.0.0.0:22", "ssh.service", "openssh-server"), ("127.0.0.1:7000", "", ""), ("127.0.0.1:45000", "", "")]]
+    plan = planner.plan("w", data)
+    assert {"kind": "listener", "what": "0.0.0.0:22 p", "evidence": "ssh.service"} in plan["external"]
+    assert [item["what"] for item in plan["unexplained"] if item["kind"] == "listener"] == ["127.0.0.1:7000 p"]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), [
+    ("nginx", None, "web1: no nginx runs here, so there is nothing that leads to services; start nginx, or leave this host out"),
+    ("instances", [], "web1: no uWSGI instance runs here, so there is no service to plan for; start uWSGI, or leave this host out"),
+])
+def test_one_clear_sentence(key: str, value: Any, message: str) -> None:
+    with pytest.raises(planner.PlanError) as caught:
+        planner.plan("web1", {**evidence(), key: value})
+    assert str(caught.value) == message
+
+
+def test_the_summary_fits_a_screen() -> None:
+    lines = planner.summary(planner.plan("web1", RECORDED))
+    assert lines[0] == "web1: 3 services, 3 external, 1 unexplained"
+    assert len(lines) == 4 and all(len(line) < 150 for line in lines)
+
+
+def test_the_report_escapes_and_loads_nothing() -> None:
+    evil = "<script>alert(1)</script>\"'"
+    data = evidence(environment={"X": evil}, state=[{"path": "/srv/" + evil, "evidence": evil}])
+    page = report.page(planner.plan("web<1>", data))
+    assert "<script" not in page and "&lt;script&gt;" in page and "web&lt;1&gt;" in page
+    for loading in ("src=", 'href="http', "<link", "@import", "url("):
+        assert loading not in page
+    assert page.count("<svg") == 1 and ">blog</text>" in page
