@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 
-from _bench import CACHE, LOGS, ROOT, control, engine, guarded, hosts, images, output, say, setup_lock
+from _bench import CACHE, LOGS, ROOT, BenchError, control, engine, guarded, hosts, images, output, say, setup_lock
 from check import TICK_GRACE
 from records import read_records
 
@@ -26,6 +26,7 @@ from .table import render, service_rows
 
 NAME = "webstack-demo"
 SERVICES = {"httpbin": "httpbin.test", "pypiserver": "pypi.test", "guestbook": "guestbook.test"}
+SUITES = ("bookworm", "trixie")
 STEADY = 15.0
 """Seconds of load before the first phase and after each switch."""
 
@@ -33,8 +34,7 @@ STEADY = 15.0
 def parser() -> argparse.ArgumentParser:
     parse = argparse.ArgumentParser(prog="./scripts/demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("--down", action="store_true", help="remove the host, its images, and the results; stop the engine if the demo started it")
-    parse.add_argument("--suite", choices=[suite for suite in images.SUITES if suite != "bullseye"], default="bookworm",
-                       help="the bare host's Debian (default %(default)s)")
+    parse.add_argument("--suite", choices=SUITES, help=f"the bare host's Debian (default {SUITES[0]}, or that of the host that is there)")
     parse.add_argument("--rate", type=float, default=220.0, help="requests per second (default %(default)g)")
     return parse
 
@@ -45,28 +45,31 @@ def down() -> int:
     if output(["docker", "--version"]) is None:
         say("there is no docker command, and so no host to remove")
         return 0
-    engine.setup()
-    say(f"removing the host {NAME}")
-    hosts.remove(NAME)
-    if not output(["docker", "ps", "--all", "--quiet", "--filter", "label=webstack.bench=host"]):
-        say("removing the images of bare hosts")
+    with setup_lock():
+        engine.setup()
+        say(f"removing the host {NAME}")
+        hosts.remove(NAME)
         for suite in images.SUITES:
-            for image in (images.name(suite), f"webstack-debian:{suite}"):
-                output(["docker", "image", "rm", image])
+            if not output(["docker", "ps", "--all", "--quiet", "--filter", f"ancestor={images.name(suite)}"]):
+                for image in (images.name(suite), f"webstack-debian:{suite}"):
+                    if output(["docker", "image", "rm", image]) is not None:
+                        say(f"removed the image {image}")
         if not output(["docker", "ps", "--all", "--quiet"]):
             engine.stop()
     say(f"removed; what is left are tools and logs in {CACHE.relative_to(ROOT)}/, which may be deleted")
     return 0
 
 
-def setup(suite: str) -> Host:
+def setup(suite: str | None) -> Host:
     """Everything that the demo stands on, up to a running bare host."""
     with setup_lock():
         control.setup()
         engine.setup()
-        reused = hosts.running(NAME)
-        say(f"using the host {NAME} of an earlier run again" if reused else f"starting the bare host {NAME} (Debian {suite}, systemd)")
-        hosts.start(NAME, suite)
+        image = output(["docker", "inspect", "--format", "{{.Config.Image}}", NAME])
+        if image and suite and image != images.name(suite):
+            raise BenchError(f"the host {NAME} of an earlier run is made from {image}; remove it first with ./scripts/demo --down")
+        say(f"using the host {NAME} of an earlier run again" if image else f"starting the bare host {NAME} (Debian {suite or SUITES[0]}, systemd)")
+        hosts.start(NAME, suite or SUITES[0])
     host = Host(NAME)
     host.write_inventory()
     return host
@@ -138,8 +141,9 @@ class Demo:
         rows = service_rows(read_records(self.load.records), journals, sizes, before, since)
         result = {"rows": rows, "phases": self.phases, "complete": complete}
         (HOME / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        print(f"\n{render(rows, self.phases)}\n")
-        faults = [f"{row['failed']} requests to {row['service']} failed; see {HOME / 'load.json'}" for row in rows if row["failed"]]
+        late = json.loads(self.load.summary.read_text(encoding="utf-8"))["generator_late_ms"]["p99"]
+        print(f"\n{render(rows, self.phases, late)}\n")
+        faults = [f"{row['failed']} requests to {row['service']} failed; see {self.load.summary}" for row in rows if row["failed"]]
         faults += [f"{name} was not switched three times" for name in names if next(r["switches"] for r in rows if r["service"] == name) != 3]
         faults += [] if complete else ["something that was acknowledged is missing or there twice, as told above"]
         for fault in faults:

@@ -89,12 +89,13 @@ class Load:
     def __init__(self, address: str, rate: float) -> None:
         self.records = HOME / "load.jsonl"
         self.ledger = HOME / "load.ledger"
+        self.summary = HOME / "load.json"
         self.log = LOGS / "demo-load.log"
         LOGS.mkdir(parents=True, exist_ok=True)
         with self.log.open("w", encoding="utf-8") as out:
             self.process = subprocess.Popen(
                 [control.tool("python"), str(LOAD / "load.py"), "--address", f"{address}:80", "--rate", str(rate), "--out", str(self.records),
-                 "--ledger", str(self.ledger), "--summary", str(HOME / "load.json"), "--every", "1"],
+                 "--ledger", str(self.ledger), "--summary", str(self.summary), "--every", "1"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
 
     def state(self) -> str:

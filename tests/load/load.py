@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -88,6 +89,8 @@ async def run(options: argparse.Namespace) -> int:
 
 def main() -> int:
     options = parser().parse_args()
+    with contextlib.suppress(OSError):
+        os.nice(-10)  # it needs little, but at once: its own waiting for a processor would count as the services'
     try:
         return asyncio.run(run(options))
     except Unready as exc:

@@ -27,9 +27,10 @@ def test_rows_and_their_table() -> None:
         ("httpbin", "host", "container", 4, 1, 3), ("static", "nginx", "nginx", 2, 0, 0)]
     assert [rows[0]["windows"][name]["p99_ms"] for name in ("before", "during", "after")] == [1, 2, 3]
     assert rows[1]["windows"]["during"]["sent"] == 1, "static files are seen around the switches of all services"
-    lines = render(rows, [("convert", 12.34)]).splitlines()
-    assert lines[1].split() == ["httpbin", "host", "container", "85", "MB", "4", "1", "1.0", "2.0", "3.0", "1.0", "2.0", "3.0"]
+    lines = render(rows, [("convert", 12.34)], 1.5).splitlines()
+    assert lines[1].split() == ["httpbin", "host", "container", "85", "MB", "4", "1", *"1.0 / 2.0 / 3.0".split(), *"1.0 / 2.0 / 3.0".split()]
     assert lines[3].split() == ["all", "6", "1"]
+    assert "late by 1.5 ms" in lines[5]
     assert lines[-1].split() == ["convert", "12.3"]
 
 
