@@ -304,7 +304,8 @@ class Closure:
             if (path, inherited) in self._seen:
                 continue
             self._seen.add((path, inherited))
-            elf = self.host.elf(path) if self.host.fs.kind(path) == "file" else None
+            item = self.host.fs.lstat(path)
+            elf = self.host.elf(path) if item is not None and item.kind == "file" else None
             if elf is None:
                 continue
             origin = os.path.dirname(path)

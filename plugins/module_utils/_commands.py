@@ -28,6 +28,7 @@ def programs(command: str) -> List[str]:
     """
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.commenters = ""
+    lexer.whitespace_split = True  # with punctuation_chars: words end at blanks and at shell punctuation only
     try:
         words = list(lexer)
     except ValueError:

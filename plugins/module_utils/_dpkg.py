@@ -56,8 +56,8 @@ class Dpkg:
     """The database as a lookup. Packages are named by a key: ``NAME``, or ``NAME:ARCH`` as the info directory has it."""
 
     def __init__(self, stanzas: Iterable[Stanza], lists: Mapping[str, List[str]], diversions: Iterable[Tuple[str, str, str]] = (),
-                 merged: Mapping[str, str] = {}, read: Callable[[str], str] = lambda path: "") -> None:
-        self.merged = dict(merged)
+                 merged: Optional[Mapping[str, str]] = None, read: Callable[[str], str] = lambda path: "") -> None:
+        self.merged = dict(merged or {})
         self._read = read
         by_name: Dict[str, List[Stanza]] = {}
         for item in stanzas:

@@ -90,12 +90,17 @@ def configured_secrets(text: str) -> Dict[str, str]:
     return {name: value.replace("%%", "%") for name, value in rows}
 
 
+def needed(image: Image, present: int) -> int:
+    """Bytes of the engine's disk that loading takes: the archive is unpacked once as a whole, then layer by layer."""
+    return 2 * _layers.archive_size(image, present) + MARGIN
+
+
 def shortage(image: Image, present: int, free: int) -> Optional[str]:
-    """What to say when the engine's disk has too little room: the archive is unpacked once as a whole, then layer by layer."""
-    needed = 2 * _layers.archive_size(image, present) + MARGIN
-    if free >= needed:
+    """What to say when the engine's disk has too little room; None when there is enough."""
+    wanted = needed(image, present)
+    if free >= wanted:
         return None
-    return "loading its image takes %d MB while it is unpacked, and %d MB are free" % (needed // 10 ** 6, free // 10 ** 6)
+    return "loading its image takes %d MB while it is unpacked, and %d MB are free" % (wanted // 10 ** 6, free // 10 ** 6)
 
 
 class Builder:
@@ -262,18 +267,20 @@ def _send(client: Any, fs: HostFs, image: Image, present: int) -> None:
     if reason:
         raise WebstackError("service %s: %s on %s; make room there and run again" % (image.name, reason, root))
     problem: Optional[BaseException] = None
+    words = ""
     try:
         for message in client.api.load_image(_layers.coalesce(_layers.archive(image, fs.open, present))) or []:
-            if message.get("error"):
-                raise WebstackError("service %s: the engine did not take its image: %s" % (image.name, message["error"]))
-        return
+            words = message.get("error") or words
     except docker.errors.APIError as exc:
         problem, words = exc, str(exc.explanation or exc)
     except requests.exceptions.RequestException as exc:
         problem, words = exc, "the connection broke: %s" % exc
+    if not words:
+        return
     if "no space left" in words or (os.path.isdir(root) and _free(root) < MARGIN):
-        raise WebstackError("service %s: the disk filled up while its image was loaded; %d MB are free on %s now; make room there and run again"
-                            % (image.name, _free(root) // 10 ** 6, root)) from problem
+        raise WebstackError("service %s: the disk filled up while its image was loaded; that takes %d MB and %d MB are free on %s now; "
+                            "make room there and run again" % (image.name, needed(image, present) // 10 ** 6, _free(root) // 10 ** 6, root),
+                            engine=words) from problem
     raise WebstackError("service %s: the engine did not take its image: %s" % (image.name, words)) from problem
 
 

@@ -24,7 +24,7 @@ _TYPES = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "link": tarfile.SYMTY
 
 
 class FileChanged(WebstackError):
-    """A file was not the same when it was read again; ``path`` in details."""
+    """A file was not the same when it was read again; ``file`` in details."""
 
 
 class SecretFound(WebstackError):
@@ -108,9 +108,9 @@ def _content(entry: Entry, opener: Opener) -> Iterator[bytes]:
                 yield chunk
             after = os.fstat(file.fileno())
     except OSError as exc:
-        raise FileChanged("%s cannot be read: %s" % (entry.source, exc.strerror), path=entry.source) from exc
+        raise FileChanged("%s cannot be read: %s" % (entry.source, exc.strerror), file=entry.source) from exc
     if left or after.st_size != entry.size or after.st_mtime_ns != entry.stamp:
-        raise FileChanged("%s changes while it is read" % entry.source, path=entry.source)
+        raise FileChanged("%s changes while it is read" % entry.source, file=entry.source)
 
 
 def _guarded(entry: Entry, chunks: Iterable[bytes], needles: Needles) -> Iterator[bytes]:
@@ -121,12 +121,12 @@ def _guarded(entry: Entry, chunks: Iterable[bytes], needles: Needles) -> Iterato
         window = tail + chunk if tail else chunk
         for name, value in needles.items():
             if value in window:
-                raise SecretFound("%s stands in %s, which would go into the image" % (name, entry.path), path=entry.path)
+                raise SecretFound("%s stands in %s, which would go into the image" % (name, entry.path), file=entry.path)
         tail = window[-keep:] if keep else b""
         yield chunk
 
 
-def stream(entries: Iterable[Entry], opener: Opener, needles: Needles = {}) -> Iterator[bytes]:  # noqa: B006 (never changed)
+def stream(entries: Iterable[Entry], opener: Opener, needles: Optional[Needles] = None) -> Iterator[bytes]:
     """The layer's tar. Raises FileChanged when a file is not what its entry says, SecretFound when a needle is in a file."""
     for entry in entries:
         yield _header(entry)
@@ -138,7 +138,7 @@ def stream(entries: Iterable[Entry], opener: Opener, needles: Needles = {}) -> I
     yield _END
 
 
-def measure(kind: str, title: str, entries: Iterable[Entry], opener: Opener, needles: Needles = {}) -> Layer:  # noqa: B006 (never changed)
+def measure(kind: str, title: str, entries: Iterable[Entry], opener: Opener, needles: Optional[Needles] = None) -> Layer:
     """Read everything once: digest and size. Raises what ``stream`` raises."""
     members = ordered(entries)
     digest, size = hashlib.sha256(), 0
@@ -177,7 +177,7 @@ def archive(image: Image, opener: Opener, present: int = 0) -> Iterator[bytes]:
             digest.update(chunk)
             yield chunk
         if "sha256:" + digest.hexdigest() != layer.digest:
-            raise FileChanged("a file of the layer %r changes while it is read" % layer.title, path="")
+            raise FileChanged("a file of the layer %r changes while it is read" % layer.title)
     yield _END
 
 

@@ -30,7 +30,7 @@ class CacheEntry(NamedTuple):
 def parse_cache(data: bytes) -> List[CacheEntry]:
     """Entries of ld.so.cache in their order; none when it is not in glibc's format (of this machine's byte order).
 
-    The file is the new format alone (glibc 2.32), or that behind the old one (Debian 11); offsets count from the new header.
+    The file is the new format alone, or that behind the old one (ldconfig --format=compat); offsets count from the new header.
     """
     start = data.find(_MAGIC)
     if start < 0 or len(data) < start + _HEADER.size:
