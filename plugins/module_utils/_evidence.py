@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 from typing import Any, Dict, List, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
 from ansible_collections.gantry.webstack.plugins.module_utils import (
-    _evidence_code, _evidence_host, _evidence_paths, _evidence_python, _evidence_uwsgi, _nginx_text, _proc, _uwsgi_client, _uwsgi_config)
+    _evidence_code, _evidence_host, _evidence_paths, _evidence_python, _evidence_uwsgi, _instance, _nginx_text, _proc, _uwsgi_client, _uwsgi_config)
 from ansible_collections.gantry.webstack.plugins.module_utils._dpkg import Dpkg
 from ansible_collections.gantry.webstack.plugins.module_utils._hostfs import HostFs
 from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule
@@ -69,7 +70,7 @@ def collect() -> Dict[str, Any]:
     if os.geteuid() != 0:
         raise WebstackError("discover must run as root on the target (become: true): other users' processes and files cannot be read otherwise")
     host = Host()
-    serving, emperors = _evidence_uwsgi.instances(host.table, host.units, socket.gethostname())
+    serving, emperors = _evidence_uwsgi.instances(host.table, host.units, socket.gethostname(), host.sockets)
     converted, blind = _evidence_host.converted()
     host.blind += blind
     names = {service["name"] for service in converted}
@@ -147,7 +148,7 @@ class _Service:
         master = self.instance.master
         properties = self.host.units.get(self.instance.unit, {})
         files = [line.split(" (")[0].lstrip("-") for line in properties.get("EnvironmentFiles", "").splitlines() if line]
-        for name, value in master.environ.items():
+        for name, value in self._started_with(properties, files).items():
             if name not in _NOT_OURS and not name.startswith("UWSGI_"):
                 self._variable(name, value, self._source(name, files), None)
         main = self.config.files and next(iter(self.config.files)) or None
@@ -159,6 +160,20 @@ class _Service:
             elif option.key in ("unenv", "env"):
                 self.environment.pop(name, None)
                 self.secrets.pop(name, None)
+
+    def _started_with(self, properties: Dict[str, str], files: List[str]) -> Dict[str, str]:
+        """The environment that the master was started with; by its unit where the process has overwritten its own copy."""
+        master = self.instance.master
+        found: Dict[str, str] = {}
+        if master.rewritten:
+            found.update(item.split("=", 1) for item in shlex.split(properties.get("Environment", "")) if "=" in item)
+            for path in files:
+                try:
+                    found.update(_instance.parse_environment_file(_evidence_uwsgi.read_text(path)))
+                except OSError as exc:
+                    self.host.blind.append("%s: %s" % (path, exc.strerror))
+        found.update(master.environ)
+        return found
 
     def _source(self, name: str, files: List[str]) -> str:
         for path in reversed(files):

@@ -153,7 +153,8 @@ def patched(directories: List[str]) -> Tuple[List[str], List[str]]:
             if not name.endswith(".dist-info") or not os.path.isfile(record):
                 continue
             for row in csv.reader(_read(record).splitlines()):
-                if len(row) < 3 or not row[1].startswith("sha256=") or row[0].endswith(".pyc"):
+                # scripts outside site-packages got their interpreter's path when they were installed
+                if len(row) < 3 or not row[1].startswith("sha256=") or row[0].endswith(".pyc") or row[0].startswith(("..", "/")):
                     continue
                 path = os.path.normpath(os.path.join(directory, row[0]))
                 verdict, read = _verify(path, row[1][7:], row[2], budget)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Optional, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils import _uwsgi_config
-from ansible_collections.gantry.webstack.plugins.module_utils._proc import Process, tree
+from ansible_collections.gantry.webstack.plugins.module_utils._proc import Process, Sockets, tree
 
 _PROPERTIES = ("Id", "FragmentPath", "SourcePath", "Environment", "EnvironmentFiles", "WorkingDirectory", "MainPID", "StateDirectory", "CacheDirectory",
                "LogsDirectory", "ReadWritePaths", "TriggeredBy", "ExecStart")
@@ -67,7 +67,9 @@ def masters(table: Dict[int, Process]) -> List[Process]:
                 found.append(process)
             else:
                 pipe = process.environ.get("UWSGI_EMPEROR_FD")
-                if pipe is not None and parent.environ.get("UWSGI_EMPEROR_FD") != pipe:
+                if pipe is None and process.rewritten and "uWSGI master" in process.argv[0] and "uWSGI worker" not in parent.argv[0]:
+                    found.append(process)
+                elif pipe is not None and parent.environ.get("UWSGI_EMPEROR_FD") != pipe:
                     found.append(process)
     return found
 
@@ -92,7 +94,7 @@ def unit_properties(units: Iterable[str]) -> Dict[str, Dict[str, str]]:
     return found
 
 
-def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostname: str) -> Tuple[List[Instance], List[Instance]]:
+def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostname: str, sockets: Sockets) -> Tuple[List[Instance], List[Instance]]:
     """(instances that serve, emperors)."""
     found: Dict[int, Instance] = {}
     for master in masters(table):
@@ -100,7 +102,7 @@ def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostn
         cwd = units.get(unit, {}).get("WorkingDirectory", "").lstrip("!") or "/"
         emperor = _emperor_of(table, master, found)
         if emperor is not None:
-            found[master.pid] = _vassal(table, master, emperor, hostname)
+            found[master.pid] = _vassal(table, master, emperor, hostname, sockets)
             continue
         config = _read_config(master, cwd, hostname, _exec_start(units.get(unit, {}).get("ExecStart", "")))
         found[master.pid] = Instance(master, _own(table, master), config, cwd, unit=unit)
@@ -127,8 +129,6 @@ def _own(table: Dict[int, Process], master: Process) -> List[Process]:
 
 def _emperor_of(table: Dict[int, Process], master: Process, found: Dict[int, Instance]) -> Optional[Instance]:
     """The emperor above a vassal; it may have forked a process of its own in between."""
-    if "UWSGI_EMPEROR_FD" not in master.environ:
-        return None
     pid = master.parent
     while pid in table:
         if pid in found and is_emperor(found[pid]):
@@ -137,8 +137,10 @@ def _emperor_of(table: Dict[int, Process], master: Process, found: Dict[int, Ins
     return None
 
 
-def _vassal(table: Dict[int, Process], master: Process, emperor: Instance, hostname: str) -> Instance:
+def _vassal(table: Dict[int, Process], master: Process, emperor: Instance, hostname: str, sockets: Sockets) -> Instance:
     """A vassal: the emperor starts it in its directory with the file's name (core/emperor.c)."""
+    if master.rewritten:
+        return _titled_vassal(table, master, emperor, hostname, sockets)
     options, _bare, _warnings = _uwsgi_config.parse_argv(master.argv[1:])
     names = [value for key, value in options if key in _FIRST_FILE and value]
     places = [place[len("glob://"):] if place.startswith("glob://") else place for place in emperor.config.all("emperor")]
@@ -155,6 +157,23 @@ def _vassal(table: Dict[int, Process], master: Process, emperor: Instance, hostn
     start = (names and os.path.isabs(names[0]) and os.path.dirname(names[0])) or emperor.start
     instance = Instance(master, _own(table, master), _read_config(master, start, hostname), start, unit=emperor.unit)
     instance.reason = "an emperor started it, but its file is not in the emperor's directory"
+    return instance
+
+
+def _titled_vassal(table: Dict[int, Process], master: Process, emperor: Instance, hostname: str, sockets: Sockets) -> Instance:
+    """A vassal that has rewritten its command line: the file in the emperor's directory whose socket it listens on."""
+    bound = {sockets.unix_listening[inode] for inode in master.inodes if inode in sockets.unix_listening}
+    bound |= {sockets.tcp[inode].local for inode in master.inodes if inode in sockets.tcp and sockets.tcp[inode].listening}
+    for place in emperor.config.all("emperor"):
+        directory = os.path.normpath(os.path.join(emperor.start, place))
+        for path in sorted(glob.glob(directory + "/*" if os.path.isdir(directory) else directory.replace("glob://", ""))):
+            if path.endswith(tuple(_uwsgi_config.FORMATS)):
+                config = _read_config(master, os.path.dirname(path), hostname, ["uwsgi"], os.path.basename(path))
+                if bound & {os.path.join(os.path.dirname(path), _uwsgi_config.text(option)) for option in _uwsgi_config.sockets(config)} \
+                        or bound & {_uwsgi_config.text(option) for option in _uwsgi_config.sockets(config)}:
+                    return Instance(master, _own(table, master), config, os.path.dirname(path), kind="emperor", unit=emperor.unit, vassal=path)
+    instance = Instance(master, _own(table, master), _read_config(master, emperor.start, hostname), emperor.start, unit=emperor.unit)
+    instance.reason = "an emperor started it, but no file in the emperor's directory opens its socket"
     return instance
 
 
@@ -183,12 +202,13 @@ def _exec_start(text: str) -> List[str]:
     return match.group(1).split() if match else []
 
 
-def _read_config(process: Process, cwd: str, hostname: str, instead: Optional[List[str]] = None) -> _uwsgi_config.Config:
-    """The configuration by the process's command line, or by its unit's where the process has rewritten it (auto-procname)."""
-    rewritten = len(process.argv) == 1 and " " in process.argv[0]
-    host = _uwsgi_config.Host(hostname=hostname, realpath=os.path.realpath, is_link=os.path.islink, glob=lambda pattern: sorted(glob.glob(pattern)))
-    config = _uwsgi_config.effective(instead if rewritten and instead else process.argv, cwd, process.environ, read_text, host=host)
-    if rewritten and not instead:
+def _read_config(process: Process, cwd: str, hostname: str, instead: Optional[List[str]] = None, vassal: Optional[str] = None) -> _uwsgi_config.Config:
+    """The configuration by the process's command line, or ``instead`` where the process has rewritten it (auto-procname)."""
+    host = _uwsgi_config.Host(hostname=hostname, realpath=os.path.realpath, is_link=os.path.islink, glob=lambda pattern: sorted(glob.glob(pattern)),
+                              libyaml=any("/libyaml" in path for path in process.maps))
+    argv = instead if process.rewritten and instead else process.argv
+    config = _uwsgi_config.effective(argv, cwd, process.environ, read_text, vassal=vassal, host=host)
+    if process.rewritten and not instead:
         config.warnings.append("the process has rewritten its command line")
     return config
 

@@ -64,6 +64,11 @@ class Process:
         return self._link("cwd")
 
     @property
+    def rewritten(self) -> bool:
+        """Has it replaced its command line by a title (and with it, perhaps, the environment that stands behind it)?"""
+        return len(self.argv) == 1 and " " in self.argv[0]
+
+    @property
     def namespace(self) -> str:
         """Its PID namespace: another one means a container."""
         return self._link("ns/pid")

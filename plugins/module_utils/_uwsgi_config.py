@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_files import (
-    FileError, read_ini, read_json, read_xml, read_yaml, split_section)
+    FileError, read_embedded_yaml, read_ini, read_json, read_xml, read_yaml, split_section)
 from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_options import FLAGS, IMMEDIATE, parse_argv
 
 SOCKET_KEYS = ("socket", "uwsgi-socket")
@@ -73,6 +73,8 @@ class Host:
     is_link: Callable[[str], bool] = lambda path: False
     glob: Callable[[str], List[str]] = lambda pattern: []
     plugins: Sequence[str] = ()
+    libyaml: bool = True
+    """Whether its uWSGI was built with libyaml: distributions' are, those from PyPI usually not."""
     magic: Mapping[str, str] = field(default_factory=dict)
     """Further one-letter placeholders, such as u, U, g, G, k, V."""
 
@@ -292,7 +294,8 @@ class _Reader:
             if kind == "xml":
                 entries = read_xml(content, section, self.magic)
             else:
-                entries = {"ini": read_ini, "yaml": read_yaml, "json": read_json}[kind](content, section or "uwsgi", self.magic)
+                readers = {"ini": read_ini, "yaml": read_yaml if self.host.libyaml else read_embedded_yaml, "json": read_json}
+                entries = readers[kind](content, section or "uwsgi", self.magic)
         except FileError as exc:
             self.warn("%s: %s" % (absolute, exc))
             return

@@ -122,6 +122,29 @@ def read_yaml(text: str, section: str, table: Mapping[str, str]) -> List[Entry]:
     return entries
 
 
+def read_embedded_yaml(text: str, section: str, table: Mapping[str, str]) -> List[Entry]:
+    """YAML as a uWSGI without libyaml reads it (builds from PyPI): bare values up to ``#``, and a list ends the section."""
+    entries: List[Entry] = []
+    inside = False
+    for number, original in enumerate(text.split("\n"), 1):
+        line = magic_sub(original, table).split("#")[0]
+        bare = line.strip(" \t\r")
+        if not bare:
+            continue
+        if line[0] not in " \t":
+            if inside:
+                break
+            inside = bare.split(":")[0] == section and ":" in bare
+        elif inside:
+            match = re.match(r"(.*?):[ \t]+(.*)$", bare)
+            if bare[0] in "-[{" or match is None:
+                break
+            entries.append(Entry(match.group(1).rstrip(), match.group(2).strip(), number, original.split(":", 1)[1].split("#")[0].strip()))
+    if not entries:
+        raise FileError("no mapping named %s" % section)
+    return entries
+
+
 def _json_scalar(value: Any) -> Optional[str]:
     if isinstance(value, bool):
         return "1" if value else "0"

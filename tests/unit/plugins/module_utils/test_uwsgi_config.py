@@ -134,3 +134,10 @@ def test_an_ini_file_comes_back(pairs: List[Any]) -> None:
     assert [(option.key, uwsgi.text(option)) for option in config.exported[1:]] == pairs
     assert [option.line for option in config.exported[1:]] == list(range(5, 5 + len(pairs)))
     assert not config.warnings
+
+
+def test_yaml_without_libyaml() -> None:
+    """As uWSGI 2.0.31 from PyPI read tests/unit/fixtures/uwsgi/files/plain.yaml."""
+    config = uwsgi.effective(["uwsgi", "--yaml", "plain.yaml"], CWD, {}, reader(corpus()), host=uwsgi.Host(libyaml=False))
+    assert [(option.key, uwsgi.text(option)) for option in config.exported[1:]] == [
+        ("master", "true"), ("processes", "4"), ("socket", "/run/plain.sock"), ("chdir", '"/srv/quoted dir"'), ("module", "'it''s'")]
