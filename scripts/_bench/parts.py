@@ -146,11 +146,14 @@ def sanity(report: Report) -> None:
     _get_pip(home)
     versions = control.python_versions()
     say(f"sanity: Python {', '.join(versions)} of this machine")
-    paths = [str(control.VENV / "bin"), *dict.fromkeys(str(path.parent) for path in versions.values()), os.environ["PATH"]]
+    # pyenv's shims look like Pythons and may not be any.
+    usual = [entry for entry in os.environ["PATH"].split(os.pathsep) if not entry.endswith("/shims")]
+    paths = [str(control.VENV / "bin"), *dict.fromkeys(str(path.parent) for path in versions.values()), *usual]
     # ansible-test keeps its environments below HOME; PYTHONPATH and the collections path would show it the checkout beside the copy.
-    env = {"HOME": str(home), "PATH": ":".join(paths), "PYTHONPATH": "", "ANSIBLE_COLLECTIONS_PATH": "", "VIRTUAL_ENV": ""}
+    env = {"HOME": str(home), "PATH": os.pathsep.join(paths), "PYTHONPATH": "", "ANSIBLE_COLLECTIONS_PATH": "", "VIRTUAL_ENV": ""}
     with _copy() as root:
-        report.check("sanity", [control.tool("ansible-test"), "sanity", "--venv", "--color", "no"], cwd=root, env=env, count=_sanity_count)
+        report.check("sanity", [control.tool("ansible-test"), "sanity", "--venv", "--color", "no"], cwd=root, env=env, count=_sanity_count,
+                     show="^(ERROR|FATAL)")
 
 
 def package(report: Report) -> None:
@@ -166,7 +169,7 @@ def package(report: Report) -> None:
         names = tar.getnames()
     left = [name for name in names if name.startswith(LEFTOVERS) or "__pycache__" in name or name.endswith(".pyc")]
     wanted = [name for name in _sources() if name.startswith(("plugins/", "roles/", "playbooks/", "meta/", "docs/"))]
-    missing = sorted(set([*wanted, "README.md", "LICENSE", "CHANGELOG.rst", "requirements.txt", "MANIFEST.json"]) - set(names))
+    missing = sorted({*wanted, "README.md", "LICENSE", "CHANGELOG.rst", "requirements.txt", "MANIFEST.json"} - set(names))
     for what, wrong in (("leftovers", left), ("missing", missing)):
         if wrong:
             print(f"  {what}: {', '.join(wrong[:20])}")

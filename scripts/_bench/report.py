@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -31,19 +32,20 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def add(self, outcome: Outcome, log: Path | None = None) -> None:
-        """Note an outcome and print it; a failure with the end of its log."""
+    def add(self, outcome: Outcome, log: Path | None = None, show: str = "") -> None:
+        """Note an outcome and print it; a failure with the end of its log, or with the lines of it that match ``show``."""
         self.outcomes.append(outcome)
         word = "FAILED" if outcome.failed else "passed"
         count = f"{outcome.passed} passed, {outcome.failed} failed, " if outcome.passed + outcome.failed > 1 else ""
         print(f"  {word}: {outcome.name} ({count}{outcome.seconds:.0f} s){' ' + outcome.note if outcome.note else ''}", flush=True)
         if outcome.failed and log is not None and log.is_file():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            print("\n".join(f"  | {line}" for line in lines[-60:]))
+            telling = [line for line in lines if show and re.search(show, line)]
+            print("\n".join(f"  | {line}" for line in (telling or lines)[-60:]))
             print(f"  whole log: {log}", flush=True)
 
     def check(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900,
-              count: Callable[[int, str], tuple[int, int]] | None = None) -> bool:
+              count: Callable[[int, str], tuple[int, int]] | None = None, show: str = "") -> bool:
         """Run a command as a check. ``count`` turns its code and what it printed into (passed, failed); without it, it is one test."""
         say(f"{name}: {' '.join(map(str, argv))[:150]}")
         log = LOGS / f"test-{name.replace(' ', '-').replace('/', '-')}.log"
@@ -51,7 +53,7 @@ class Report:
         code = run_logged(argv, log, env=env, cwd=cwd, timeout=timeout)
         text = log.read_text(encoding="utf-8", errors="replace")
         passed, failed = count(code, text) if count else (int(code == 0), int(code != 0))
-        self.add(Outcome(name, passed, failed, time.monotonic() - started), log)
+        self.add(Outcome(name, passed, failed, time.monotonic() - started), log, show)
         return failed == 0
 
     def finish(self) -> int:

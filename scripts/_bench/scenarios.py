@@ -35,10 +35,10 @@ class Steps:
 
     def line(self, text: str) -> None:
         text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-        started = re.search(r"➜ (\w+): Executing", text)
+        started = re.search(r"(\w+)\W+Executing$", text.rstrip())
         if started:
             self.times.append((started.group(1), time.monotonic()))
-        missing = re.search(r"➜ (\w+): Executed: Missing playbook", text)
+        missing = re.search(r"(\w+)\W+Executed: Missing playbook", text)
         if missing and missing.group(1) != "prepare":
             self.missing.append(missing.group(1))
 
