@@ -33,7 +33,7 @@ _EMPTY_DIRS = {"/dev": 0o755, "/etc": 0o755, "/proc": 0o555, "/run": 0o755, "/sy
 _TOP_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/var/run", "/var/lock")
 _NSSWITCH = b"passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n"
 _PLUGIN_OPTIONS = ("plugin", "plugins", "need-plugin", "need-plugins")
-_COMMAND_OPTIONS = re.compile(r"(smart-|smart-attach-)?attach-daemon.*|legacy-.*daemon.*|exec-.*|cron2?|unique-cron|legion-cron|hook-.*")
+_COMMAND_OPTIONS = re.compile(r"(smart-)?attach-daemon.*|smart-daemon.*|exec-.*|(unique-)?cron2?|hook-.*")
 _TREE_SKIP = re.compile(r".*/lib(64)?/python3\.\d+/(test|idlelib|turtledemo|ensurepip|site-packages|dist-packages)|.*\.(a|o)|.*\.opt-[12]\.pyc")
 
 
@@ -56,6 +56,14 @@ def plugin_names(options: Mapping[str, Any], binary: str) -> List[str]:
     if base.startswith("uwsgi_"):
         names.append(base[len("uwsgi_"):])
     return list(dict.fromkeys(name.split(":", 1)[-1].strip() for name in names if name.strip()))
+
+
+def _option_command(key: str, value: str) -> str:
+    """The command in an option's value: a smart daemon's starts with a pidfile, a hook's with its kind (uWSGI: core/daemons.c, core/hooks.c)."""
+    keyed = re.search(r"(?:^|,)(?:cmd|command|exec)=([^,]*)", value) if key == "attach-daemon2" else None
+    if keyed is not None:
+        return keyed.group(1)
+    return value.partition(" ")[2] if key.startswith("smart") else re.sub(r"^[a-z_]+:", "", value)
 
 
 class Harvest:
@@ -205,7 +213,7 @@ class Harvest:
         """Programs that are started beside uWSGI: named ones, those of the schedule, of daemons and hooks."""
         options = service.get("uwsgi", {}).get("options", {})
         lines = [_commands.cron_command(item["command"]) for item in service.get("schedule", [])]
-        lines += [value for key, values in options.items() if _COMMAND_OPTIONS.fullmatch(key) for value in _as_list(values)]
+        lines += [_option_command(key, value) for key, values in options.items() if _COMMAND_OPTIONS.fullmatch(key) for value in _as_list(values)]
         for path in service.get("tools", []):
             if not closure.add(path, tool=True):
                 raise WebstackError("service %s: its tool %s does not exist on this host" % (service["name"], path))

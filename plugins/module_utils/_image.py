@@ -28,8 +28,9 @@ LOAD_TIMEOUT = 600
 MARGIN = 64 * 1024 * 1024
 """Bytes that stay free on the engine's disk."""
 
-SHORTEST_SECRET = 8
-"""Shorter values (bytes) stand in files by chance; they are not looked for."""
+SHORTEST_SECRET, LONG_SECRET = 8, 16
+"""Values (bytes) that stand in files by chance are not looked for: shorter ones, and words of one kind of letter unless they are long.
+In the distribution's own files only long ones are looked for."""
 
 _ARCHITECTURES = {
     "x86_64": {"architecture": "amd64"}, "aarch64": {"architecture": "arm64", "variant": "v8"}, "armv7l": {"architecture": "arm", "variant": "v7"},
@@ -81,7 +82,13 @@ def needles(service: Mapping[str, Any], fs: HostFs) -> Tuple[Dict[str, bytes], L
         if not found:
             remarks.append("not every secret could be read, to look for it in the image: %s" % exc)
     values.update((name, value.encode("utf-8")) for name, value in found.items())
-    return {"the value of its secret " + name: value for name, value in values.items() if len(value) >= SHORTEST_SECRET}, remarks
+    return {"the value of its secret " + name: value for name, value in values.items() if telling(value)}, remarks
+
+
+def telling(value: bytes) -> bool:
+    """Whether finding a value in a file means something: ``password`` does not, ``s3cr3t-pass`` does."""
+    kinds = sum(re.search(kind, value) is not None for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]", rb"[^A-Za-z0-9]"))
+    return len(value) >= LONG_SECRET or (len(value) >= SHORTEST_SECRET and kinds > 1)
 
 
 def configured_secrets(text: str) -> Dict[str, str]:
@@ -154,7 +161,8 @@ class Builder:
     def _shared(self, system: System) -> Layer:
         if system not in self._layers:
             title = "uWSGI" if system.uwsgi else "system with Python " + system.version
-            everything = {"%s of service %s" % (words, name): value for name, found in self.needles.items() for words, value in found.items()}
+            everything = {"%s of service %s" % (words, name): value for name, found in self.needles.items() for words, value in found.items()
+                          if len(value) >= LONG_SECRET}
             self._layers[system] = _layers.measure("system", title, self.harvest.shared_entries(system), self.fs.open, everything)
         return self._layers[system]
 

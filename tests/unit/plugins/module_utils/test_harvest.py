@@ -157,6 +157,16 @@ def test_programs_in_a_command(command: str, found: list[str]) -> None:
     assert _commands.programs(command) == found
 
 
+@pytest.mark.parametrize(("key", "value", "found"), [
+    ("smart-attach-daemon", "/run/redis.pid redis-server --port 0", ["redis-server"]), ("attach-daemon2", "cmd=celery -A x,freq=3", ["celery"]),
+    ("cron", "5 -1 -1 -1 -1 tick", ["tick"]),
+    ("exec-pre-app", "/usr/bin/find /tmp", ["/usr/bin/find", "/tmp"]), ("hook-post-app", "exec:convert a b", ["convert"]),
+    ("unique-cron", "0 1 -1 -1 -1 tock", ["tock"]),
+])
+def test_programs_in_options(key: str, value: str, found: list[str]) -> None:
+    assert _commands.programs(_harvest._option_command(key, value)) == found
+
+
 def test_cron_lines_end_at_a_percent_sign() -> None:
     assert _commands.cron_command(r"date +\%F > x % input") == "date +%F > x "
 

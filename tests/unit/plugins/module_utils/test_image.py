@@ -61,6 +61,13 @@ def test_secrets_to_look_for(tmp_path: Path) -> None:
     assert remarks == []
 
 
+@pytest.mark.parametrize(("value", "looked_for"), [
+    (b"password", False), (b"12345678", False), (b"s3cret", False), (b"s3cr3t-pass", True), (b"correcthorsebattery", True),
+])
+def test_values_that_stand_in_files_by_chance_are_not_looked_for(value: bytes, looked_for: bool) -> None:
+    assert _image.telling(value) is looked_for
+
+
 class Engine:
     """What the module asks of docker.DockerClient, with the engine's own rules: layers by chain, the configuration's digest as id."""
 
