@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import time
-from typing import Dict, List, NamedTuple, Optional, Set
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils import _ask, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils._module import CommandError, WebstackError, run
@@ -24,6 +24,9 @@ _LEFT_OUT = re.compile(
     r"|cheap.*|vacuum|lazy|lazy-apps|hook-.*|exec-.*|harakiri.*|emperor.*|auto-procname|procname.*|listen|die-on-term|zerg.*|subscribe.*|py-auto-?reload.*"
     r"|chmod-socket|chown-socket|no-server)\Z")
 """Options that serve, listen, log or start something else: a trial only loads the application."""
+
+_STEADY = 0.5
+"""Seconds that a vassal must go on after its first answer."""
 
 _EMPEROR_ENV = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
 
@@ -71,7 +74,11 @@ def explain(log: str) -> Problem:
     if traceback:
         return Problem("its application does not load: " + traceback.splitlines()[-1], traceback)
     lines = [line for line in log.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"\b(error|unable|failed|invalid|cannot|can't|no such|denied|!!!)", line, re.IGNORECASE)
+    raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Exit)\b", line)]
+    if raised:
+        return Problem("its application does not load: " + raised[-1], "\n".join(lines[-15:]))
+    refused = [line for line in lines if re.match(r"\w+\(\): .* \[\S+ line \d+\]", line) and not line.startswith("unlink()")]
+    telling = refused or [line for line in lines if re.search(r"\b(error|unable|failed|invalid|cannot|can't|no such|denied|!!!)", line, re.IGNORECASE)
                and "running as root" not in line and "no app loaded" not in line]
     return Problem("uWSGI says: " + telling[-1].strip() if telling else "it said nothing about why", "\n".join(lines[-15:]))
 
@@ -83,7 +90,8 @@ def trial_text(content: str) -> str:
         key = line.partition("=")[0].strip()
         if "=" not in line or not _LEFT_OUT.match(key):
             kept.append(line)
-    return "\n".join(kept + ["need-app = true", ""])
+    # Without a socket uWSGI starts no workers, and then does not mind that there is no application.
+    return "\n".join(kept + ["need-app = true", "socket = 127.0.0.1:0", ""])
 
 
 def try_out(binary: str, content: str, timeout: float) -> Optional[Problem]:
@@ -127,26 +135,37 @@ class Log:
 
 
 class Watch:
-    """One vassal from the moment its file changed until it answers with new workers."""
+    """One vassal from the moment its file changed until it answers with new workers.
 
-    def __init__(self, name: str, file: str, socket: str, host: str, path: str, log: Log, before: Optional[Vassal]) -> None:
+    ``patient``: what runs may die a few times more (it is the refused one), so only time decides.
+    """
+
+    def __init__(self, name: str, file: str, socket: str, host: str, path: str, log: Log, before: Optional[Vassal], patient: bool = False) -> None:
         self.name, self.file, self.socket, self.path, self.log = name, file, socket, path, log
         self._service = {"name": name, "nginx": {"sites": [{"server_names": [host]}]}}
         self._before: Set[int] = set(before.workers) if before else set()
         self._single = before is not None and set(before.workers) == {before.master}
         self._masters: Set[int] = {before.master} if before else set()
+        self._patient = patient
         self._patience = len(self._masters) + 1
         self._started = time.monotonic()
-        self.status = 0
+        self._answered: Optional[Tuple[int, float]] = None
+        self._status = self.status = 0
 
     def look(self, emperor: int, seen: Dict[int, _processes.Process]) -> Optional[Problem]:
         """Look once. Sets ``status`` when the new generation answers; returns a problem when it never will."""
         vassal = find_vassal(os.path.basename(self.file), emperor, seen)
         if vassal is not None:
             self._masters.add(vassal.master)
-        if len(self._masters) > self._patience or "no app loaded. GAME OVER" in self.log.news():
+        if not self._patient and (len(self._masters) > self._patience or "no app loaded. GAME OVER" in self.log.news()):
             return self.problem()
         if vassal is None or not self._renewed(vassal):
+            self._answered = None
+            return None
+        if self._answered is not None and self._answered[0] == vassal.master:
+            # One that dies of its stats socket, say, has answered before; it must still be there a moment later.
+            if time.monotonic() - self._answered[1] > _STEADY:
+                self.status = self._status
             return None
         try:
             answer = _ask.ask(self._service, self.socket, self.path, timeout=10)
@@ -158,7 +177,8 @@ class Watch:
         if answer.status >= 500:
             said = traceback_in(self.log.news())
             return Problem("GET %s answers %d%s" % (self.path, answer.status, " (%s)" % said.splitlines()[-1] if said else ""), said)
-        self.status = answer.status
+        self._status = answer.status
+        self._answered = (vassal.master, time.monotonic())
         return None
 
     def _renewed(self, vassal: Vassal) -> bool:

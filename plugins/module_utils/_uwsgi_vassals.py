@@ -11,25 +11,25 @@ import pwd
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Mapping, Optional, Set
+from typing import Any, Container, Dict, List, Mapping, Optional, Set
 
 from ansible_collections.gantry.webstack.plugins.module_utils import _emperor, _journal, _own_files, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule
 from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_client import is_listening
 
-HIDDEN = "(secret)"
+SECRETS_FOLLOW = "; Secrets follow."
 
 
 def full_text(content: str, secret_lines: Mapping[str, str]) -> str:
-    """A vassal with the lines that carry its secrets. Pure."""
-    return content.rstrip("\n") + "\n" + "".join(line + "\n" for line in secret_lines.values())
+    """A vassal with the lines that carry its secrets, which stand at its end. Pure."""
+    lines = [SECRETS_FOLLOW, *secret_lines.values()] if secret_lines else []
+    return content.rstrip("\n") + "\n" + "".join(line + "\n" for line in lines)
 
 
-def censored(text: str, names: List[str]) -> str:
-    """A vassal's text without the values of the environment variables ``names``. Pure."""
-    for name in names:
-        text = re.sub(r"(?m)^(env\s*=\s*%s)=.*$" % re.escape(name), r"\1=" + HIDDEN, text)
-    return text
+def censored(text: str) -> str:
+    """A vassal's text without the values of its secrets, also of those that no definition names any more. Pure."""
+    head, mark, tail = text.partition(SECRETS_FOLLOW + "\n")
+    return head + mark + re.sub(r"(?m)^(env = \w+)=.*$", r"\1=(secret)", tail)
 
 
 def runs_older(workers: Mapping[int, float], watched: Mapping[str, float]) -> List[str]:
@@ -38,6 +38,15 @@ def runs_older(workers: Mapping[int, float], watched: Mapping[str, float]) -> Li
         return []
     newest = max(workers.values())
     return sorted(path for path, changed in watched.items() if changed > newest + _processes.CLOCK_SLACK)
+
+
+def refuse_contained(wanted: Container[str]) -> None:
+    """Raise WebstackError for a service that we installed, that runs in a container, and that is not wanted any more."""
+    for journal in _journal.load_all():
+        if journal.runtime == _journal.CONTAINER and journal.name not in wanted:
+            parked = _own_files.look(os.path.join(_paths.parked(journal.name), journal.name + ".ini"))
+            if parked is not None and _own_files.is_ours(parked.text):
+                raise WebstackError("service %s is not in the list any more but runs in a container; roll it back or decommission it first" % journal.name)
 
 
 class UwsgiVassals(WebstackModule):
@@ -79,15 +88,10 @@ class UwsgiVassals(WebstackModule):
             if parked is not None:
                 ours[self._path(name)] = parked
         ours.update(_own_files.ours_in(self.directory, "", ".ini"))
-        for path in list(ours):
-            name = self._name(path)
-            if name not in self.vassals and _journal.load(name).runtime == _journal.CONTAINER:
-                self.module.warn("service %s is not in the list but runs in a container; roll it back or decommission it first" % name)
-                del ours[path]
+        refuse_contained(self.vassals)
         changes = _own_files.plan(desired, ours, _own_files.others_at(path for path in desired if path not in ours))
         for change in changes:
-            secrets = list(self.vassals.get(self._name(change.path), {}).get("secret_lines", {}))
-            before, after = (censored(side.text, secrets) if side else "" for side in (change.before, change.target))
+            before, after = (censored(side.text) if side else "" for side in (change.before, change.target))
             if before == after:
                 before, after = before + "; mode, owner or a secret as it was\n", after + "; mode, owner or a secret changed\n"
             self.add_diff(change.path, before, after)
@@ -153,7 +157,8 @@ class UwsgiVassals(WebstackModule):
             for path in undone:
                 _touch(path, ahead=2)  # one more than the refused one may have been given
             left = self._await_again(undone, known)
-            note = "; everything was put back" + (" and serves again" if undone and not left else "") if undone else ""
+            serves = any(self._name(path) in known for path in undone) and not left
+            note = "; everything was put back" + (" and serves again" if serves else "") if undone else ""
             raise WebstackError("%s%s%s" % (exc, note, "; but %s" % left if left else ""), **dict(exc.details, put_back=undone)) from exc
         self.result["status"] = {watch.name: watch.status for watch in watches}
         self._remove(transaction)
@@ -184,10 +189,11 @@ class UwsgiVassals(WebstackModule):
         finally:
             os.close(fd)
 
-    def _watch(self, name: str) -> _emperor.Watch:
+    def _watch(self, name: str, patient: bool = False) -> _emperor.Watch:
         vassal = self.vassals[name]
         log = _emperor.Log(_paths.vassal_log(name), self.params["unit"])
-        return _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, self.before[name])
+        before = None if patient else self.before[name]
+        return _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient)
 
     @staticmethod
     def _write(transaction: _own_files.Transaction, change: _own_files.Change) -> None:
@@ -201,8 +207,7 @@ class UwsgiVassals(WebstackModule):
         for path in paths:
             name = self._name(path)
             if name in known and name in self.vassals:
-                watch = self._watch(name)
-                watches.append(_emperor.Watch(name, watch.file, watch.socket, self.vassals[name]["health_host"], watch.path, watch.log, None))
+                watches.append(self._watch(name, patient=True))
         try:
             _emperor.await_all(watches, self.emperor, self.params["timeout"])
         except WebstackError as exc:
@@ -222,7 +227,10 @@ class UwsgiVassals(WebstackModule):
                     break
                 time.sleep(0.1)
             match = re.search(r"(?m)^socket = (/run/\S+)$", change.before.text if change.before else "")
-            if match:
+            if match and not is_listening(match.group(1)):
+                # After a reload uWSGI no longer takes the socket for its own (VACUUM WARNING) and leaves it.
+                with contextlib.suppress(OSError):
+                    os.unlink(match.group(1))
                 with contextlib.suppress(OSError):
                     os.rmdir(os.path.dirname(match.group(1)))
 

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Set
 
 from ansible_collections.gantry.webstack.plugins.module_utils import _journal, _own_files, _paths, _users, _webapp_files
 from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule, run
+from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_vassals import refuse_contained
 
 CRON_DIR, TMPFILES_DIR = "/etc/cron.d", "/etc/tmpfiles.d"
 
@@ -42,6 +43,7 @@ class Webapps(WebstackModule):
         names = [service["name"] for service in self.services]
         if len(set(names)) != len(names):
             raise WebstackError("two services have the same name")
+        refuse_contained(names)
         self.contained = {name for name in names if _journal.load(name).runtime == _journal.CONTAINER}
         self.host = _users.known()
         self.accounts = _users.plan([self._account(service) for service in self.services], self.host)
@@ -122,11 +124,6 @@ class Webapps(WebstackModule):
                 text = _webapp_files.tmpfiles(service["name"], service["socket_dir"], service["user"]["name"], self.params["socket_group"])
                 desired[_paths.tmpfiles_conf(service["name"], "host")] = _own_files.Target(text)
         ours = {**_own_files.ours_in(CRON_DIR, "webstack-"), **_own_files.ours_in(TMPFILES_DIR, "webstack-host-", ".conf")}
-        for journal in _journal.load_all():
-            if journal.runtime == _journal.CONTAINER:
-                kept.add(_paths.cron_file(journal.name))
-                if journal.name not in {service["name"] for service in self.services}:
-                    kept.add(_paths.tmpfiles_conf(journal.name, "host"))
         ours = {path: target for path, target in ours.items() if path not in kept}
         return _own_files.plan(desired, ours, _own_files.others_at(path for path in desired if path not in ours))
 

@@ -3,7 +3,8 @@
 """A service definition as an emperor's vassal in uWSGI's INI dialect. Pure.
 
 What uWSGI does to the text (core/ini.c, core/config.c; tried with 2.0.21): the whole file first goes through magic variables
-(``%n``, ``%%``, and a ``%`` at the end of a line eats the newline), then ``%(name)`` and ``$(NAME)`` are replaced in values.
+(``%n``, ``%%``, and a ``%`` at the end of a line eats the newline), then ``$(NAME)`` is replaced in values, then ``%(name)``, again and
+again, where ``name`` is an option that is set; any other ``%(name)`` stands for itself.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ ALIASES = {
 }
 """Other spellings of options that a default stands for, as uWSGI knows them: a service that uses one gets no default beside it."""
 
-PERCENT, DOLLAR = "webstack-percent", "webstack-dollar"
-"""Variables of our own in a vassal that needs a literal ``%(`` or ``$(``, for which uWSGI has no escape."""
+DOLLAR = "webstack-dollar"
+"""A variable of our own in a vassal that needs a literal ``$(``, for which uWSGI has no escape."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -58,7 +59,7 @@ def options(service: Service) -> dict[str, Any]:
     for name in given:
         if name in ALIASES:
             assumed.pop(ALIASES[name], None)
-    return {key: value for key, value in {**assumed, **given}.items() if key not in (PERCENT, DOLLAR)}
+    return {key: value for key, value in {**assumed, **given}.items() if key != DOLLAR}
 
 
 def env_line(name: str, value: str, where: str) -> str:
@@ -73,9 +74,8 @@ def env_line(name: str, value: str, where: str) -> str:
 
 
 def escape(value: str) -> str:
-    """``value`` spelled so that uWSGI's substitutions give it back."""
-    value = re.sub(r"%(?!\()", "%%", value)
-    return value.replace("%(", f"%({PERCENT})(").replace("$(", f"%({DOLLAR})(")
+    """``value`` spelled so that uWSGI's substitutions give it back, if it names no option in ``%()``."""
+    return re.sub(r"%(?!\()", "%%", value).replace("$(", f"%({DOLLAR})(")
 
 
 def _lines(key: str, value: Any, where: str) -> list[str]:
@@ -85,6 +85,15 @@ def _lines(key: str, value: Any, where: str) -> list[str]:
     if re.search(r"[\n\r\0]", text) or not re.fullmatch(r"[A-Za-z0-9_.:-]+", key):
         raise ModelError(f"{where}.{key}: {text!r} cannot stand in a uWSGI configuration")
     return [f"{key} = {text}"]
+
+
+def _refuse_references(lines: list[str], where: str) -> None:
+    """There is no spelling for a literal ``%(socket)`` while the option ``socket`` is set."""
+    known = {line.partition(" = ")[0] for line in lines} | {"ini"}
+    for line in lines:
+        for name in re.findall(r"%\(([^)]+)\)", line):
+            if name in known:
+                raise ModelError(f"{where}: %({name}) in {line!r} would be replaced by uWSGI's option {name}; write the value itself")
 
 
 def secret_environment(service: Service) -> list[str]:
@@ -106,5 +115,6 @@ def vassal(service: Service) -> str:
     for key, value in options(service).items():
         lines += _lines(key, value, f"{where}.uwsgi.options")
     lines += env
-    variables = [f"{key} = {value}" for key, value in ((PERCENT, "%%"), (DOLLAR, "$")) if any(f"%({key})" in line for line in lines)]
+    _refuse_references(lines, f"{where}.uwsgi")
+    variables = [f"{DOLLAR} = $"] if any(f"%({DOLLAR})" in line for line in lines) else []
     return "\n".join([f"; {MARK} Service {name}.", "[uwsgi]", *variables, *lines]) + "\n"
