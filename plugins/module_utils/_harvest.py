@@ -325,5 +325,3 @@ def packages(closures: Iterable[Closure], host: Host) -> List[Dict[str, str]]:
     found = {key for closure in closures for key in closure.packages}
     stanzas = sorted((host.dpkg.stanzas[key].name, host.dpkg.stanzas[key].version) for key in found)
     return [{"name": name, "version": version} for name, version in stanzas]
-
-

@@ -179,12 +179,13 @@ class ImageHarvest(WebstackModule):
     def run(self) -> None:
         services: List[Dict[str, Any]] = self.params["services"]
         self.result["images"] = []
+        if not services:
+            return
         with contextlib.ExitStack() as stack:
             client = self._client(stack)
-            builder = Builder(services) if services else None
+            builder = Builder(services)
             for service in services:
-                assert builder is not None
-                self._one(client, builder, service, stack)
+                self._one(client, builder, service)
 
     def _client(self, stack: contextlib.ExitStack) -> Any:
         """The engine; None in check mode when there is none yet: an install before this would have brought it."""
@@ -195,7 +196,7 @@ class ImageHarvest(WebstackModule):
                 return None
             raise
 
-    def _one(self, client: Any, builder: Builder, service: Mapping[str, Any], stack: contextlib.ExitStack) -> None:
+    def _one(self, client: Any, builder: Builder, service: Mapping[str, Any]) -> None:
         harvested = builder.measure(service)
         found = find_image(client, harvested.image) if client is not None else None
         built = found is None

@@ -20,6 +20,7 @@ MERGED: Dict[str, Any] = {"/lib64": "usr/lib64", "/bin": "usr/bin", "/usr/lib64/
 Package = Tuple[str, List[str], Sequence[Tuple[str, ...]]]
 LIBC: Package = ("libc6:amd64", [LOADER, LIB + "ld-linux-x86-64.so.2", LIB + "libc.so.6", LIB + "libm.so.6", "/usr/share/doc/libc6/copyright"], [])
 
+
 def host(nodes: Dict[str, Any], *packages: Package) -> Host:
     stanzas = [Stanza(key.split(":")[0], "1", "amd64", "", tuple(depends)) for key, dummy, depends in packages]
     listed = {path for dummy, paths, depends in packages for path in paths if path != LOADER}

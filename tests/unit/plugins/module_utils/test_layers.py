@@ -93,7 +93,7 @@ def test_a_file_that_grew_shrank_was_touched_or_went_is_noticed(tmp_path: Path) 
     entry = on_disk(tmp_path / "log", b"x" * 3000)
     _layers.measure("app", "x", [entry], opened)
     for change in (lambda: (tmp_path / "log").write_bytes(b"x" * 3001), lambda: (tmp_path / "log").write_bytes(b"x" * 10),
-                   lambda: os.utime(tmp_path / "log", ns=(1, 1)), lambda: (tmp_path / "log").unlink()):
+                   lambda: os.utime(tmp_path / "log", ns=(1, 1)), (tmp_path / "log").unlink):
         change()
         with pytest.raises(FileChanged, match="log"):
             _layers.measure("app", "x", [entry], opened)
