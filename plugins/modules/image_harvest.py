@@ -14,7 +14,7 @@ description:
   - Builds one image per service out of the files that the service runs from on this host, and loads it into the host's Docker Engine.
   - An image holds the interpreter with its standard library, uWSGI with the plugins in use, every shared library and tool they need,
     time zones, CA certificates, the service's accounts, its virtual environment byte for byte, and its code.
-  - Services with the same interpreter and uWSGI share their first layer.
+  - Services with the same interpreter share their first layer, those with the same uWSGI on it their second.
   - No registry, no network, no package manager and no temporary file is used. The same files give the same image id.
   - State, secrets and files that are mounted are empty places in the image. A secret's value in any file of an image stops the module.
 options:
@@ -44,6 +44,9 @@ attributes:
       - As long as the service's files on the host stay the same.
 notes:
   - Byte code that a service writes beside its own code (C(__pycache__)), version control directories and shell histories are left out.
+  - Of packages, documentation, message catalogs, Python's own tests and its C(nis) module are left out; of Python's modules for developers
+    and for old protocols, only the byte code is.
+  - Files of packages that manage packages (dpkg, apt, pip of the system) are never taken, even where a service's tools name them.
 """
 
 EXAMPLES = r"""
