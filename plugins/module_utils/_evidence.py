@@ -53,6 +53,20 @@ class Host:
         self.passes = _nginx_text.uwsgi_passes(text)
         self.static_roots = set(_nginx_text.roots(text))
 
+    def look_again(self, serving: List[_evidence_uwsgi.Instance]) -> List[_evidence_uwsgi.Instance]:
+        """Read processes and sockets anew, now that every application has answered once and opened what it needs; drop those that ended."""
+        self.table = _proc.processes()
+        self.sockets = _proc.Sockets()
+        self.holders = _proc.owners(self.table)
+        living = []
+        for instance in serving:
+            if instance.master.pid in self.table:
+                instance.processes = _evidence_uwsgi.own_processes(self.table, self.table[instance.master.pid])
+                living.append(instance)
+            else:
+                self.blind.append("the uWSGI instance %s ended while it was looked at" % instance.name)
+        return living
+
     def owner(self, path: str) -> Optional[str]:
         """Key of the package that owns a path, links in its directory followed."""
         directory = os.path.realpath(os.path.dirname(path))
@@ -74,7 +88,9 @@ def collect() -> Dict[str, Any]:
     converted, blind = _evidence_host.converted()
     host.blind += blind
     names = {service["name"] for service in converted}
-    facts = [_Service(host, item).facts() for item in serving if item.name not in names]
+    serving = [item for item in serving if item.name not in names]
+    answers = {item.master.pid: _ask(host, item) for item in serving}
+    facts = [_Service(host, item, answers[item.master.pid]).facts() for item in host.look_again(serving)]
     lines, blind = _evidence_host.cron_lines(host.owner)
     host.blind += blind
     _assign_cron(facts, lines)
@@ -88,6 +104,35 @@ def collect() -> Dict[str, Any]:
             "cron": [line._asdict() for line in lines], "blind": sorted(set(host.blind))}
 
 
+def _sockets(instance: _evidence_uwsgi.Instance) -> List[Dict[str, str]]:
+    """{address, problem}: the sockets of the uwsgi protocol, and why the place that defines one could not be changed."""
+    found = []
+    for option in _uwsgi_config.sockets(instance.config):
+        address = _uwsgi_config.text(option)
+        place = _uwsgi_config.locate_value(instance.config, option.key, address)
+        # the command line is a place too, as long as it names the socket itself
+        fixed = place.problem if place.file is None and place.raw != address or place.file is not None and place.line == 0 else ""
+        if not address.startswith(("/", "@")) and ":" not in address:
+            address = os.path.normpath(os.path.join(instance.start, address))
+        found.append({"address": address, "problem": fixed or ""})
+    return found
+
+
+def _ask(host: Host, instance: _evidence_uwsgi.Instance) -> Dict[str, Any]:
+    """GET of the location that leads here, asked of the application itself: {path, status}, or {path, problem} without an answer."""
+    paths = [item["address"] for item in _sockets(instance)]
+    mine = [item for item in host.passes if item.target in paths]
+    location = min([item.location for item in mine if item.location.startswith("/")] or ["/"], key=len)
+    names = [item.server_name for item in mine if item.server_name and item.server_name not in ("_", "default") and not re.match(r"[~*.]", item.server_name)]
+    if not paths:
+        return {"path": location}
+    params = _uwsgi_client.wsgi_params("GET", location, names[0] if names else "localhost")
+    try:
+        return {"path": location, "status": _uwsgi_client.request(paths[0], params, timeout=10, limit=65536).status}
+    except WebstackError as exc:
+        return {"path": location, "problem": "GET %s of the application had no answer: %s" % (location, exc)}
+
+
 class EvidenceModule(WebstackModule):
     """The module evidence_info."""
 
@@ -99,8 +144,8 @@ class EvidenceModule(WebstackModule):
 class _Service:
     """One instance and everything that is known of it."""
 
-    def __init__(self, host: Host, instance: _evidence_uwsgi.Instance) -> None:
-        self.host, self.instance, self.config = host, instance, instance.config
+    def __init__(self, host: Host, instance: _evidence_uwsgi.Instance, health: Dict[str, Any]) -> None:
+        self.host, self.instance, self.config, self.health = host, instance, instance.config, health
         worker = instance.worker
         self.uid, self.gid = worker.uid, worker.gid
         self.subject = _evidence_paths.Subject(worker.uid, set(worker.groups))
@@ -108,7 +153,6 @@ class _Service:
         self.venv = self._venv()
         self.python = _evidence_python.describe(self.maps, self.venv)
         self.code = self._code()
-        self.remarks: List[str] = []
         self.secrets: Dict[str, str] = {}
         self.environment: Dict[str, str] = {}
         self._environment()
@@ -270,21 +314,6 @@ class _Service:
         known = {(item["kind"], item["address"].replace("localhost", "127.0.0.1")) for item in found}
         return [{"kind": kind, "address": address} for kind, address in sorted(known)]
 
-    def _health(self) -> Dict[str, Any]:
-        """GET of the location that leads here, asked of the application itself; the status is left out when it does not answer."""
-        paths = [item["address"] for item in self._sockets()]
-        mine = [item for item in self.host.passes if item.target in paths]
-        location = min([item.location for item in mine if item.location.startswith("/")] or ["/"], key=len)
-        name = next((item.server_name for item in mine if item.server_name and item.server_name not in ("_", "default") and not re.match(r"[~*.]", item.server_name)), "")
-        health: Dict[str, Any] = {"path": location}
-        if paths:
-            try:
-                health["status"] = _uwsgi_client.request(
-                    paths[0], _uwsgi_client.wsgi_params("GET", location, name or "localhost"), timeout=10, limit=65536).status
-            except WebstackError as exc:
-                self.remarks.append("GET %s of the application had no answer: %s" % (location, exc))
-        return health
-
     def _packages(self, metadata: List[str], tools: List[str]) -> List[Dict[str, str]]:
         wanted = {path for path in self.maps if not _evidence_paths.within(path, [self.venv])} | set(tools) | {self.instance.master.exe}
         if self.python and self.python.interpreter:
@@ -319,22 +348,6 @@ class _Service:
                                  "venv": self.venv, "distributions": found, "patched": patched, "editable": editable}
         return {key: value for key, value in facts.items() if value not in (None, [])}, metadata
 
-    def _sockets(self) -> List[Dict[str, str]]:
-        """{address, problem}: the sockets of the uwsgi protocol, and why the place that defines one could not be changed."""
-        found = []
-        for option in _uwsgi_config.sockets(self.config):
-            address = _uwsgi_config.text(option)
-            place = _uwsgi_config.locate_value(self.config, option.key, address)
-            # the command line is a place too, as long as it names the socket itself
-            fixed = place.problem if place.file is None and place.raw != address or place.file is not None and place.line == 0 else ""
-            found.append({"address": self._absolute_socket(address), "problem": fixed or ""})
-        return found
-
-    def _absolute_socket(self, address: str) -> str:
-        if address.startswith(("/", "@")) or ":" in address:
-            return address
-        return os.path.normpath(os.path.join(self.instance.start, address))
-
     def _version(self) -> str:
         rc, out, _err = _evidence_host.as_owner([self.instance.master.exe, "--version"], self.uid, self.gid)
         match = re.search(r"\d+\.\d+\S*", out) if rc == 0 else None
@@ -359,13 +372,14 @@ class _Service:
             "user": {"name": _evidence_host.user_name(self.uid), "uid": self.uid, "group": _evidence_host.group_name(self.gid), "gid": self.gid},
             "uwsgi": {"binary": exe, "origin": origin, "version": self._version(), "config": instance.config_file or ""},
             "config_files": sorted(self.config.files), "options": options, "hidden_options": hidden, "warnings": [redact(item) for item in self.config.warnings],
-            "sockets": self._sockets(), "code": self.code, "python": python,
+            "sockets": _sockets(instance), "code": self.code, "python": python,
             "environment": {name: self.environment[name] for name in sorted(self.environment)}, "secrets": secrets,
             "secrets_in_source": [{"name": name, "file": path} for name, path in sorted(set(tree.secrets_in_source))],
             "state": [{"path": path, "evidence": paths.state[path]} for path in sorted(paths.state)],
             "files": [{"path": path, "evidence": paths.files[path]} for path in sorted(paths.files)],
             "tools": tools, "workers": workers, "schedule": [], "needs": self._needs(self._named()), "packages": self._packages(metadata, tools),
-            "health": self._health(), "remarks": sorted(set(self.remarks)),
+            "health": {key: self.health[key] for key in ("path", "status") if key in self.health},
+            "remarks": [self.health["problem"]] if "problem" in self.health else [],
         }
 
 

@@ -105,7 +105,7 @@ def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostn
             found[master.pid] = _vassal(table, master, emperor, hostname, sockets)
             continue
         config = _read_config(master, cwd, hostname, _exec_start(units.get(unit, {}).get("ExecStart", "")))
-        found[master.pid] = Instance(master, _own(table, master), config, cwd, unit=unit)
+        found[master.pid] = Instance(master, own_processes(table, master), config, cwd, unit=unit)
     emperors = [item for item in found.values() if is_emperor(item)]
     serving = [item for item in found.values() if not is_emperor(item)]
     for item in serving:
@@ -119,7 +119,7 @@ def is_emperor(instance: Instance) -> bool:
     return bool(instance.config.all("emperor"))
 
 
-def _own(table: Dict[int, Process], master: Process) -> List[Process]:
+def own_processes(table: Dict[int, Process], master: Process) -> List[Process]:
     """The instance's processes without those of vassals below it."""
     below = tree(table, master.pid)
     inner = {item.pid for item in masters({process.pid: process for process in below})} - {master.pid}
@@ -153,9 +153,9 @@ def _vassal(table: Dict[int, Process], master: Process, emperor: Instance, hostn
             if listed and os.path.lexists(path):
                 start = directory if os.path.isdir(directory) else emperor.start
                 config = _read_config(master, start, hostname)
-                return Instance(master, _own(table, master), config, start, kind="emperor", unit=emperor.unit, vassal=path)
+                return Instance(master, own_processes(table, master), config, start, kind="emperor", unit=emperor.unit, vassal=path)
     start = (names and os.path.isabs(names[0]) and os.path.dirname(names[0])) or emperor.start
-    instance = Instance(master, _own(table, master), _read_config(master, start, hostname), start, unit=emperor.unit)
+    instance = Instance(master, own_processes(table, master), _read_config(master, start, hostname), start, unit=emperor.unit)
     instance.reason = "an emperor started it, but its file is not in the emperor's directory"
     return instance
 
@@ -171,8 +171,8 @@ def _titled_vassal(table: Dict[int, Process], master: Process, emperor: Instance
                 config = _read_config(master, os.path.dirname(path), hostname, ["uwsgi"], os.path.basename(path))
                 if bound & {os.path.join(os.path.dirname(path), _uwsgi_config.text(option)) for option in _uwsgi_config.sockets(config)} \
                         or bound & {_uwsgi_config.text(option) for option in _uwsgi_config.sockets(config)}:
-                    return Instance(master, _own(table, master), config, os.path.dirname(path), kind="emperor", unit=emperor.unit, vassal=path)
-    instance = Instance(master, _own(table, master), _read_config(master, emperor.start, hostname), emperor.start, unit=emperor.unit)
+                    return Instance(master, own_processes(table, master), config, os.path.dirname(path), kind="emperor", unit=emperor.unit, vassal=path)
+    instance = Instance(master, own_processes(table, master), _read_config(master, emperor.start, hostname), emperor.start, unit=emperor.unit)
     instance.reason = "an emperor started it, but no file in the emperor's directory opens its socket"
     return instance
 

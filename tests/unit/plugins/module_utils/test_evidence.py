@@ -199,8 +199,8 @@ def test_masters_and_vassals(tmp_path: Path) -> None:
     table = _proc.processes(str(tmp_path))
     assert 50 not in table and table[40].environ == {"A": "b=c"} and table[40].unit == "shop.service" and table[40].groups == {33, 5}
     assert [item.pid for item in _evidence_uwsgi.masters(table)] == [10, 20, 30, 40]
-    assert [item.pid for item in _evidence_uwsgi._own(table, table[20])] == [20, 21]  # noqa: SLF001
-    assert [item.pid for item in _evidence_uwsgi._own(table, table[10])] == [10, 11]  # noqa: SLF001
+    assert [item.pid for item in _evidence_uwsgi.own_processes(table, table[20])] == [20, 21]
+    assert [item.pid for item in _evidence_uwsgi.own_processes(table, table[10])] == [10, 11]  # noqa: SLF001
 
 
 def test_sockets_of_this_machine(tmp_path: Path) -> None:
