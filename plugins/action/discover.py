@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         path, page = base + ".yml", base + ".html"
         try:
             if options["reuse"] and os.path.exists(path):
-                plan = model.loads(_read(path), path)
+                plan = model.loads(_read(path) or "", path)
                 return {**result, "changed": False, "plan": plan, "path": path, "report": page, "reused": True, "summary": planner.summary(plan)}
             plan = planner.plan(options["host"], self._evidence(task_vars, result))
             wanted = {path: model.dumps(plan), page: report.page(plan)}

@@ -15,7 +15,17 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
 from ansible_collections.gantry.webstack.plugins.module_utils import (
-    _evidence_code, _evidence_host, _evidence_paths, _evidence_python, _evidence_uwsgi, _instance, _nginx_text, _proc, _uwsgi_client, _uwsgi_config)
+    _evidence_code,
+    _evidence_host,
+    _evidence_paths,
+    _evidence_python,
+    _evidence_uwsgi,
+    _instance,
+    _nginx_text,
+    _proc,
+    _uwsgi_client,
+    _uwsgi_config,
+)
 from ansible_collections.gantry.webstack.plugins.module_utils._dpkg import Dpkg
 from ansible_collections.gantry.webstack.plugins.module_utils._hostfs import HostFs
 from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule
@@ -30,11 +40,14 @@ _WORKER_KEYS = {"mule": "mule", "mules": "mules", "farm": "farm", "spooler": "sp
 _LOG_KEYS = ("logto", "logto2", "daemonize", "daemonize2", "logger", "req-logger", "log-master", "pidfile", "pidfile2", "safe-pidfile", "stats", "touch-reload",
              "touch-logreopen", "master-fifo")
 # Set by systemd, uWSGI or the login, not by the service's people (systemd.exec(5), Environment Variables Set or Propagated).
-_NOT_OURS = {"PATH", "HOME", "LOGNAME", "USER", "SHELL", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "MANAGERPID",
-             "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "MAINPID", "RUNTIME_DIRECTORY", "STATE_DIRECTORY", "CACHE_DIRECTORY", "LOGS_DIRECTORY",
-             "CONFIGURATION_DIRECTORY", "CREDENTIALS_DIRECTORY", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "WATCHDOG_PID", "WATCHDOG_USEC", "container"}
-_SCHEMES = {"postgres": "postgresql", "postgresql": "postgresql", "postgis": "postgresql", "mysql": "mysql", "mysql2": "mysql", "mariadb": "mysql", "redis": "redis",
-            "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq", "mongodb": "mongodb", "smtp": "smtp", "memcached": "memcached", "ldap": "ldap"}
+_NOT_OURS = frozenset("""
+    PATH HOME LOGNAME USER SHELL PWD OLDPWD SHLVL _ TERM INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID MANAGERPID NOTIFY_SOCKET
+    LISTEN_FDS LISTEN_PID LISTEN_FDNAMES MAINPID RUNTIME_DIRECTORY STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY
+    CONFIGURATION_DIRECTORY CREDENTIALS_DIRECTORY MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE WATCHDOG_PID WATCHDOG_USEC container
+""".split())
+_SCHEMES = {"postgres": "postgresql", "postgresql": "postgresql", "postgis": "postgresql", "mysql": "mysql", "mysql2": "mysql", "mariadb": "mysql",
+            "redis": "redis", "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq", "mongodb": "mongodb", "smtp": "smtp", "memcached": "memcached",
+            "ldap": "ldap"}
 _PORTS = {"postgresql": 5432, "mysql": 3306, "redis": 6379, "rabbitmq": 5672, "mongodb": 27017, "smtp": 25, "memcached": 11211, "ldap": 389}
 
 
@@ -189,13 +202,13 @@ class _Service:
     # -- the environment
 
     def _environment(self) -> None:
-        master = self.instance.master
         properties = self.host.units.get(self.instance.unit, {})
         files = [line.split(" (")[0].lstrip("-") for line in properties.get("EnvironmentFiles", "").splitlines() if line]
-        for name, value in self._started_with(properties, files).items():
-            if name not in _NOT_OURS and not name.startswith("UWSGI_"):
-                self._variable(name, value, self._source(name, files), None)
-        main = self.config.files and next(iter(self.config.files)) or None
+        started = self._started_with(properties, files)
+        self.started = {name: value for name, value in started.items() if name not in _NOT_OURS and not name.startswith("UWSGI_")}
+        for name, value in self.started.items():
+            self._variable(name, value, self._source(name, files), None)
+        main = next(iter(self.config.files), None)
         for option in self.config.options:
             name, equal, value = _uwsgi_config.text(option).partition("=")
             if option.key == "env" and equal:
@@ -210,7 +223,7 @@ class _Service:
         master = self.instance.master
         found: Dict[str, str] = {}
         if master.rewritten:
-            found.update(item.split("=", 1) for item in shlex.split(properties.get("Environment", "")) if "=" in item)
+            found.update(dict(item.split("=", 1) for item in shlex.split(properties.get("Environment", "")) if "=" in item))
             for path in files:
                 try:
                     found.update(_instance.parse_environment_file(_evidence_uwsgi.read_text(path)))
@@ -218,6 +231,10 @@ class _Service:
                     self.host.blind.append("%s: %s" % (path, exc.strerror))
         found.update(master.environ)
         return found
+
+    def _all_variables(self) -> Dict[str, str]:
+        """Every variable of the service with its real value."""
+        return {**self.started, **_uwsgi_config.environment(self.config)}
 
     def _source(self, name: str, files: List[str]) -> str:
         for path in reversed(files):
@@ -246,7 +263,7 @@ class _Service:
         hidden: List[str] = []
         for option in self.config.options:
             value = _uwsgi_config.text(option)
-            if option.key in ("env", "unenv") or option.key in _uwsgi_config.SOCKET_KEYS or option.source_file == _uwsgi_config.ENVIRONMENT and option.key == "emperor-fd":
+            if option.key in ("env", "unenv") or option.key in _uwsgi_config.SOCKET_KEYS:
                 continue
             if is_secret(option.key, value) and option.key not in ("auto-procname", "key"):
                 hidden.append(option.key)
@@ -261,8 +278,7 @@ class _Service:
     def _named(self) -> Dict[str, str]:
         """Absolute paths in the environment and the options, with what names them."""
         named: Dict[str, str] = {}
-        values = [("environment variable %s" % name, value) for name, value in {**self.instance.master.environ, **_uwsgi_config.environment(self.config)}.items()
-                  if name not in _NOT_OURS and not name.startswith("UWSGI_")]
+        values = [("environment variable %s" % name, value) for name, value in self._all_variables().items()]
         skipped = set(_VENV_KEYS + _PATH_KEYS + _LOG_KEYS + _uwsgi_config.SOCKET_KEYS + ("chdir", "plugins", "plugin", "plugins-dir", "plugin-dir", "env"))
         values += [("uWSGI option %s" % option.key, _uwsgi_config.text(option)) for option in self.config.options if option.key not in skipped]
         for place, value in values:
@@ -294,14 +310,14 @@ class _Service:
         ignored = {_uwsgi_config.text(option) for option in self.config.options if option.key in _LOG_KEYS} | set(self.config.files)
         ignored |= {self.instance.name, _evidence_host.user_name(self.uid)}
         owned = {path: self.host.owner(path) for path in {**named, **tree.absolute} if os.path.lexists(path)}
-        facts = _evidence_paths.Facts(self.subject, self.code, self.venv, named, tree, self._written(), self._unit_state(), self.host.static_roots, ignored, owned)
-        return _evidence_paths.classify(facts)
+        return _evidence_paths.classify(_evidence_paths.Facts(
+            self.subject, self.code, self.venv, named, tree, self._written(), self._unit_state(), self.host.static_roots, ignored, owned))
 
     # -- the rest
 
     def _needs(self, named: Dict[str, str]) -> List[Dict[str, str]]:
         found = _evidence_host.needs(self.instance.processes, self.host.sockets, self.host.holders, self.host.table)
-        for value in {**self.instance.master.environ, **_uwsgi_config.environment(self.config)}.values():
+        for value in self._all_variables().values():
             kind = _SCHEMES.get(value.split("://", 1)[0].split("+")[0]) if "://" in value else None
             if kind:
                 try:
@@ -371,7 +387,8 @@ class _Service:
             "name": instance.name, "manager": {"kind": instance.kind, "unit": instance.unit, "vassal": instance.vassal}, "not_convertible": instance.reason,
             "user": {"name": _evidence_host.user_name(self.uid), "uid": self.uid, "group": _evidence_host.group_name(self.gid), "gid": self.gid},
             "uwsgi": {"binary": exe, "origin": origin, "version": self._version(), "config": instance.config_file or ""},
-            "config_files": sorted(self.config.files), "options": options, "hidden_options": hidden, "warnings": [redact(item) for item in self.config.warnings],
+            "config_files": sorted(self.config.files), "options": options, "hidden_options": hidden,
+            "warnings": [redact(item) for item in self.config.warnings],
             "sockets": _sockets(instance), "code": self.code, "python": python,
             "environment": {name: self.environment[name] for name in sorted(self.environment)}, "secrets": secrets,
             "secrets_in_source": [{"name": name, "file": path} for name, path in sorted(set(tree.secrets_in_source))],

@@ -165,7 +165,8 @@ def _secret_file(path: str, name: str, info: os.stat_result) -> bool:
     """A small file that holds secrets by its name or its content."""
     if info.st_size > _MAX_SECRET or info.st_size == 0 or name.endswith(_SOURCE):
         return False
-    if name in (".env", ".htpasswd", ".pgpass", ".netrc") or name.startswith((".env.", "id_rsa", "id_ed25519")) and not name.endswith((".example", ".sample", ".dist")):
+    example = name.endswith((".example", ".sample", ".dist", ".pub"))
+    if name in (".env", ".htpasswd", ".pgpass", ".netrc") or name.startswith((".env.", "id_rsa", "id_ed25519")) and not example:
         return True
     if name.endswith((".pem", ".key", ".p12", ".pfx")):
         return name.endswith((".p12", ".pfx")) or _PRIVATE_KEY.search(_read(path, _MAX_SECRET)) is not None

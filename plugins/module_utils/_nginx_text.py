@@ -21,8 +21,8 @@ _NAMED = {"set": 0, "uwsgi_param": 0, "fastcgi_param": 0, "scgi_param": 0, "prox
           "more_set_headers": 0, "proxy_cookie_domain": 0}
 _HARMLESS = re.compile(r"(_pass|_key|_cache_key|_zone|_path|_file|_certificate|_location|auth_request|auth_basic|limit_req|limit_conn|log_format|"
                        r"server_tokens|server_name|proxy_pass_header|ssl_\w+)$")
-_TOKEN = re.compile(r"""(?P<space>\s+)|(?P<comment>\#[^\n]*)|(?P<mark>[{};])|(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>(?:\\.|\$\{[^}]*\}|[^\s{};\\])+)""",
-                    re.VERBOSE | re.DOTALL)
+_TOKEN = re.compile(r"""(?P<space>\s+)|(?P<comment>\#[^\n]*)|(?P<mark>[{};])|(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+                        |(?P<word>(?:\\.|\$\{[^}]*\}|[^\s{};\\])+)""", re.VERBOSE | re.DOTALL)
 
 
 class Token(NamedTuple):
@@ -115,7 +115,7 @@ def _masked(token: str, statement: List[str], block: str) -> str:
         return MASK
     if name == "if" and any(secret_name(word) for word in statement[1:] if "$" in word) and not re.match(r"[(!~*=$)]", value):
         return MASK + (")" if value.endswith(")") else "")
-    if secret_name(name) and not _HARMLESS.search(name) and not value.startswith(("/", "$")) and block not in ("map", "geo", "types", "server", "location", "http"):
+    if secret_name(name) and not _HARMLESS.search(name) and not value.startswith(("/", "$")) and block in ("", "private"):
         return MASK
     return token
 

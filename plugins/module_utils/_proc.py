@@ -38,7 +38,7 @@ class Process:
         self.uid = int((_field(status, "Uid").split() or ["-1"])[0])
         self.gid = int((_field(status, "Gid").split() or ["-1"])[0])
         self.groups = {int(word) for word in _field(status, "Groups").split()} | {self.gid}
-        self.argv = [word for word in self._text("cmdline").split("\0")]
+        self.argv = self._text("cmdline").split("\0")
         while self.argv and not self.argv[-1]:
             self.argv.pop()
         self.exe = self._link("exe").replace(" (deleted)", "")
@@ -77,8 +77,7 @@ class Process:
     def environ(self) -> Dict[str, str]:
         """The environment that it was started with; secrets included."""
         if self._environ is None:
-            pairs = [item.split("=", 1) for item in self._text("environ").split("\0") if "=" in item]
-            self._environ = {name: value for name, value in pairs}
+            self._environ = dict(item.split("=", 1) for item in self._text("environ").split("\0") if "=" in item)
         return self._environ
 
     @property

@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_files import (
-    FileError, read_embedded_yaml, read_ini, read_json, read_xml, read_yaml, split_section)
+    FileError,
+    read_embedded_yaml,
+    read_ini,
+    read_json,
+    read_xml,
+    read_yaml,
+    split_section,
+)
 from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_options import FLAGS, IMMEDIATE, parse_argv
 
 SOCKET_KEYS = ("socket", "uwsgi-socket")

@@ -192,7 +192,7 @@ def _locations(item: Directive, outer: tuple[tuple[Directive, ...], ...]) -> Ite
 def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: tuple[tuple[Directive, ...], ...]) -> Location:
     levels = (own, *outer)
     # an if inside a location can hand requests on too
-    inner = [item for item in own] + [deeper for item in own if item.name in ("if", "limit_except") for deeper in item.block]
+    inner = list(own) + [deeper for item in own if item.name in ("if", "limit_except") for deeper in item.block]
     location = Location(match, place.file, place.line, [(item.name, item.args[0]) for item in inner if item.name in PASSES and item.args])
     alias, root = _last("alias", own), _last("root", *levels)
     plain = re.sub(r"^(\^~|=)\s+", "", match)

@@ -14,8 +14,8 @@ from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan,
 Evidence = dict[str, Any]
 
 _UWSGI_WORKERS = ("mule", "mules", "farm", "spooler", "cron", "attach-daemon", "command")
-_OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket", "zerg", "zerg-server",
-              "subscribe-to", "subscribe", "fastrouter", "shared-socket", "map-socket", "vassals-dir")
+_OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket", "zerg",
+              "zerg-server",              "subscribe-to", "subscribe", "fastrouter", "shared-socket", "map-socket", "vassals-dir")
 _PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 """User names that a plan takes."""
 
@@ -64,7 +64,9 @@ def _distinct(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for facts in sorted(instances, key=lambda item: (item["name"], item["uwsgi"]["config"], str(item["sockets"]))):
         seen[facts["name"]] = seen.get(facts["name"], 0) + 1
         number = seen[facts["name"]]
-        found.append(facts if number == 1 else {**facts, "name": f"{facts['name']}-{number}", "remarks": [*facts["remarks"], f"another instance is named {facts['name']} too"]})
+        if number > 1:
+            facts = {**facts, "name": f"{facts['name']}-{number}", "remarks": [*facts["remarks"], f"another instance is named {facts['name']} too"]}
+        found.append(facts)
     return found
 
 
@@ -227,7 +229,8 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(reasons + facts["remarks"]))
 
 
-def _ledger(evidence: Evidence, services: list[Service], nginx: nginx_config.Nginx, routes: list[nginx_config.Route]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def _ledger(evidence: Evidence, services: list[Service], nginx: nginx_config.Nginx,
+            routes: list[nginx_config.Route]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """(external, unexplained): what is on the host beside the services."""
     external: list[dict[str, str]] = []
     unexplained: list[dict[str, str]] = []
@@ -238,7 +241,8 @@ def _ledger(evidence: Evidence, services: list[Service], nginx: nginx_config.Ngi
         addresses = nginx.addresses(route.target)
         if route.directive == "uwsgi_pass" and addresses and set(addresses) <= sockets:
             continue
-        finding = {"kind": "location", "what": f"{route.site.title} {route.match} -> {route.directive} {route.target}", "evidence": f"{route.location.file}:{route.location.line}"}
+        finding = {"kind": "location", "what": f"{route.site.title} {route.match} -> {route.directive} {route.target}",
+                   "evidence": f"{route.location.file}:{route.location.line}"}
         known = [_listener(listeners, address) for address in addresses]
         if route.directive == "uwsgi_pass":
             finding["what"] += " (the target holds a variable)" if not addresses else " (no service listens there)"

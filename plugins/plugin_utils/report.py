@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -27,7 +28,8 @@ code { font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, monospace; overf
 .numbers { display: flex; gap: 12px; flex-wrap: wrap; margin: 20px 0 8px; }
 .numbers div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 10px 18px; min-width: 120px; }
 .numbers b { display: block; font-size: 24px; line-height: 1.2; }
-.badge { display: inline-block; border-radius: 999px; padding: 1px 10px; font-size: 12.5px; font-weight: 600; border: 1px solid currentColor; white-space: nowrap; }
+.badge { display: inline-block; border-radius: 999px; padding: 1px 10px; font-size: 12.5px; font-weight: 600; border: 1px solid currentColor;
+  white-space: nowrap; }
 .ready { color: var(--ready); } .remarks { color: var(--remarks); } .blocked { color: var(--blocked); }
 .head { display: flex; align-items: baseline; gap: 12px; flex-wrap: wrap; margin-bottom: 8px; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-top: 1px solid var(--line); }
@@ -48,7 +50,8 @@ def page(plan: Plan) -> str:
     host = escape(plan["host"])
     verdicts = [service.get("fit", {}).get("verdict") for service in services]
     edge = plan.get("edge", {})
-    numbers = [(len(services), "service" if len(services) == 1 else "services"), (sum(verdict in ("ready", "remarks") for verdict in verdicts), "can be converted"),
+    movable = sum(verdict in ("ready", "remarks") for verdict in verdicts)
+    numbers = [(len(services), "service" if len(services) == 1 else "services"), (movable, "can be converted"),
                (verdicts.count("blocked"), "blocked"), (len(external), "external"), (len(unexplained), "unexplained")]
     links = " ".join(f'<a href="#service-{escape(service["name"])}">{escape(service["name"])}</a>' for service in services)
     parts = [
@@ -96,30 +99,45 @@ def _service(service: Service) -> str:
 
 def _rows(service: Service) -> list[tuple[str, str]]:
     uwsgi, python, nginx, user = (service.get(key, {}) for key in ("uwsgi", "python", "nginx", "user"))
-    manager = uwsgi.get("manager", {})
     health = service.get("health", {})
     return [
-        ("Asked for at", _items([_site(site) for site in nginx.get("sites", [])]) if nginx.get("sites") else ""),
-        ("Static files", _items([f"{_code(item['location'])} from {_code(item['path'])}" for item in nginx["static"]]) if nginx.get("static") else ""),
+        ("Asked for at", _each(nginx.get("sites"), _site)),
+        ("Static files", _each(nginx.get("static"), lambda item: f"{_code(item['location'])} from {_code(item['path'])}")),
         ("Socket", _code(uwsgi["socket"]) if uwsgi.get("socket") else ""),
         ("uWSGI", f"{escape(uwsgi.get('version', ''))} ({escape(uwsgi.get('origin', ''))}), {_code(uwsgi.get('config', ''))}" if uwsgi.get("binary") else ""),
-        ("Kept by", _manager(manager)),
-        ("User", f"{escape(user.get('name', ''))} ({user.get('uid', '-')}), group {escape(str(user.get('group', '')))} ({user.get('gid', '-')})" if user else ""),
+        ("Kept by", _manager(uwsgi.get("manager", {}))),
+        ("User", _user(user) if user else ""),
         ("Code", _code(service["code"]["path"]) if service.get("code") else ""),
         ("Python", _python(python)),
-        ("State", _items([_with(item["path"], item.get("evidence")) for item in service["state"]]) if service.get("state") else ""),
-        ("Files", _items([_with(item["path"], item.get("evidence")) for item in service["files"]]) if service.get("files") else ""),
-        ("Secrets", _items([_with(item["name"], item["source"]) for item in service["secrets"]]) if service.get("secrets") else ""),
-        ("Environment", _items([_code(f"{name}={value}") for name, value in service["environment"].items()]) if service.get("environment") else ""),
-        ("Needs", _items([f"{escape(item['kind'])} {_code(item['address'])}" for item in service["needs"]]) if service.get("needs") else ""),
-        ("Workers", _items([f"{escape(item['kind'])} {_with(item['what'], item.get('evidence'))}" for item in service["workers"]]) if service.get("workers") else ""),
-        ("Schedule", _items([f"{_code(item['when'])} {escape(item.get('user', ''))} {_with(item['command'], item.get('source'))}" for item in service["schedule"]])
-         if service.get("schedule") else ""),
+        ("State", _each(service.get("state"), lambda item: _with(item["path"], item.get("evidence")))),
+        ("Files", _each(service.get("files"), lambda item: _with(item["path"], item.get("evidence")))),
+        ("Secrets", _each(service.get("secrets"), lambda item: _with(item["name"], item["source"]))),
+        ("Environment", _each(list(service.get("environment", {}).items()), lambda item: _code("=".join(item)))),
+        ("Needs", _each(service.get("needs"), lambda item: f"{escape(item['kind'])} {_code(item['address'])}")),
+        ("Workers", _each(service.get("workers"), lambda item: f"{escape(item['kind'])} {_with(item['what'], item.get('evidence'))}")),
+        ("Schedule", _each(service.get("schedule"), _line)),
+        ("Tools", _each(service.get("tools"), _code)),
         ("Health", f"GET {_code(health['path'])} answers {health.get('status', 'nothing')}" if health.get("path") else ""),
         ("Options", _options(uwsgi.get("options", {}))),
-        ("Distributions", _items([f"{escape(item['name'])} {escape(item['version'])}" for item in python.get("distributions", [])]) if python.get("distributions") else ""),
-        ("Packages", _items([f"{escape(item['name'])} {escape(item.get('version', ''))}" for item in service["system_packages"]]) if service.get("system_packages") else ""),
+        ("Distributions", _each(python.get("distributions"), _named)),
+        ("Packages", _each(service.get("system_packages"), _named)),
     ]
+
+
+def _each(items: list[Any] | None, shown: Callable[[Any], str]) -> str:
+    return _items([shown(item) for item in items]) if items else ""
+
+
+def _named(item: dict[str, str]) -> str:
+    return f"{escape(item['name'])} {escape(item.get('version', ''))}"
+
+
+def _line(item: dict[str, str]) -> str:
+    return f"{_code(item['when'])} {escape(item.get('user', ''))} {_with(item['command'], item.get('source'))}"
+
+
+def _user(user: dict[str, Any]) -> str:
+    return f"{escape(user['name'])} ({user.get('uid', '-')}), group {escape(str(user.get('group', '')))} ({user.get('gid', '-')})"
 
 
 def _site(site: dict[str, Any]) -> str:
@@ -149,6 +167,7 @@ def _options(options: dict[str, Any]) -> str:
 def _findings(title: str, explanation: str, findings: list[dict[str, str]]) -> str:
     if not findings:
         return ""
-    rows = "".join(f"<tr><td>{escape(item['kind'])}</td><td>{_code(item['what'])}</td><td class=soft>{escape(item.get('evidence', ''))}</td></tr>" for item in findings)
-    return (f'<section><h2>{title}</h2><p class="soft">{explanation}</p><div class="card"><table><thead><tr><th>Kind</th><th>What</th><th>Evidence</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></div></section>")
+    rows = "".join(f"<tr><td>{escape(item['kind'])}</td><td>{_code(item['what'])}</td><td class=soft>{escape(item.get('evidence', ''))}</td></tr>"
+                   for item in findings)
+    head = "<thead><tr><th>Kind</th><th>What</th><th>Evidence</th></tr></thead>"
+    return (f'<section><h2>{title}</h2><p class="soft">{explanation}</p><div class="card"><table>{head}<tbody>{rows}</tbody></table></div></section>')

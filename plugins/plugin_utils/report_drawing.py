@@ -82,7 +82,8 @@ def _line(left: _Box, right: _Box) -> str:
 
 def _rect(box: _Box) -> str:
     x, width = _COLUMNS[box.column]
-    return (f'<g><title>{escape(box.title)}</title><rect x="{x + 1}" y="{box.y:.0f}" width="{width - 2}" height="{_HEIGHT}" rx="7" style="stroke: var(--{escape(box.colour)})"/>'
+    frame = f'x="{x + 1}" y="{box.y:.0f}" width="{width - 2}" height="{_HEIGHT}" rx="7"'
+    return (f'<g><title>{escape(box.title)}</title><rect {frame} style="stroke: var(--{escape(box.colour)})"/>'
             f'<text class="title" x="{x + 12}" y="{box.y + 18:.0f}">{escape(_cut(box.title, width))}</text>'
             f'<text class="small" x="{x + 12}" y="{box.y + 34:.0f}">{escape(_cut(box.text, width))}</text></g>')
 

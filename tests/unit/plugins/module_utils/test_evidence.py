@@ -13,8 +13,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import (
-    _evidence_code, _evidence_host, _evidence_paths, _evidence_python, _evidence_uwsgi, _proc)
+from ansible_collections.gantry.webstack.plugins.module_utils import _evidence_code, _evidence_host, _evidence_paths, _evidence_python, _evidence_uwsgi, _proc
 
 ME = _evidence_paths.Subject(4242, {4242})
 SQLITE = b"SQLite format 3\0" + b"\0" * 84
@@ -161,7 +160,7 @@ def test_python_version_from_maps(maps: List[str], short: "str | None") -> None:
 
 
 def test_nginx_arguments_from_its_title() -> None:
-    parse = _evidence_host._nginx_arguments  # noqa: SLF001
+    parse = _evidence_host._nginx_arguments
     assert parse("nginx: master process /usr/sbin/nginx -g daemon on; master_process on;") == ["-g", "daemon on; master_process on;"]
     assert parse("nginx: master process nginx -c /etc/n.conf -p /srv/n -g daemon off;") == ["-c", "/etc/n.conf", "-p", "/srv/n", "-g", "daemon off;"]
     assert not parse("nginx: master process nginx")
@@ -169,9 +168,9 @@ def test_nginx_arguments_from_its_title() -> None:
 
 def test_crontabs(tmp_path: Path) -> None:
     path = write(tmp_path / "x", "# c\nMAILTO=a\n5 * * * *  shop  cd /srv && x --token canary\n@daily root y\nbroken line\n")
-    lines = _evidence_host._crontab(str(path), None, [])  # noqa: SLF001
+    lines = _evidence_host._crontab(str(path), None, [])
     assert [tuple(line[1:]) for line in lines] == [("5 * * * *", "shop", "cd /srv && x --token ***"), ("@daily", "root", "y")]
-    user = _evidence_host._crontab(str(write(tmp_path / "u", "*/5 * * * * x y\n")), "blog", [])  # noqa: SLF001
+    user = _evidence_host._crontab(str(write(tmp_path / "u", "*/5 * * * * x y\n")), "blog", [])
     assert [tuple(line[1:]) for line in user] == [("*/5 * * * *", "blog", "x y")]
 
 
@@ -190,8 +189,9 @@ def test_masters_and_vassals(tmp_path: Path) -> None:
     (tmp_path / "self/ns").mkdir(parents=True)
     (tmp_path / "self/ns/pid").symlink_to("pid:[1]")
     emperor, vassal = ["uwsgi", "--emperor", "/etc/v"], ["/usr/bin/uwsgi-core", "--ini", "a.ini"]
-    for pid, parent, argv, environ in [(10, 1, emperor, ""), (11, 10, emperor, ""), (20, 11, vassal, "UWSGI_EMPEROR_FD=7\0"), (21, 20, vassal, "UWSGI_EMPEROR_FD=7\0"),
-                                       (30, 11, vassal, "UWSGI_EMPEROR_FD=7\0"), (40, 1, ["uwsgi", "x.ini"], "A=b=c\0")]:
+    for pid, parent, argv, environ in [(10, 1, emperor, ""), (11, 10, emperor, ""), (20, 11, vassal, "UWSGI_EMPEROR_FD=7\0"),
+                                       (21, 20, vassal, "UWSGI_EMPEROR_FD=7\0"), (30, 11, vassal, "UWSGI_EMPEROR_FD=7\0"),
+                                       (40, 1, ["uwsgi", "x.ini"], "A=b=c\0")]:
         process(tmp_path, pid, parent, argv, environ)
     process(tmp_path, 50, 1, ["uwsgi", "in-a-container"])
     (tmp_path / "50/ns/pid").unlink()
@@ -200,7 +200,7 @@ def test_masters_and_vassals(tmp_path: Path) -> None:
     assert 50 not in table and table[40].environ == {"A": "b=c"} and table[40].unit == "shop.service" and table[40].groups == {33, 5}
     assert [item.pid for item in _evidence_uwsgi.masters(table)] == [10, 20, 30, 40]
     assert [item.pid for item in _evidence_uwsgi.own_processes(table, table[20])] == [20, 21]
-    assert [item.pid for item in _evidence_uwsgi.own_processes(table, table[10])] == [10, 11]  # noqa: SLF001
+    assert [item.pid for item in _evidence_uwsgi.own_processes(table, table[10])] == [10, 11]
 
 
 def test_sockets_of_this_machine(tmp_path: Path) -> None:
@@ -223,4 +223,4 @@ def test_sockets_of_this_machine(tmp_path: Path) -> None:
     ("0000000000000000FFFF00000100007F:0050", socket.AF_INET6, "127.0.0.1:80"),
 ])
 def test_addresses(text: str, family: int, address: str) -> None:
-    assert _proc._address(text, family) == address  # noqa: SLF001
+    assert _proc._address(text, family) == address

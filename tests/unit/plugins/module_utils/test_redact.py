@@ -67,8 +67,8 @@ upstream app { server unix:/run/shop.sock; server 127.0.0.1:9000; }
 def test_nginx_text_is_clean() -> None:
     clean = _nginx_text.clean(NGINX)
     assert "canary" not in clean and "Y2FuYXJ5" not in clean
-    for kept in ("# configuration file /etc/nginx/snippets/app.conf:", "X-Token $token", "/etc/ssl/private/site.key", "# not a comment", "uwsgi_param HTTPS on;",
-                 "server_name shop.test;", "return 403;", "uwsgi_pass app;"):
+    for kept in ("# configuration file /etc/nginx/snippets/app.conf:", "X-Token $token", "/etc/ssl/private/site.key", "# not a comment",
+                 "uwsgi_param HTTPS on;", "server_name shop.test;", "return 403;", "uwsgi_pass app;"):
         assert kept in clean
     assert clean.count("{") == clean.count("}")
 

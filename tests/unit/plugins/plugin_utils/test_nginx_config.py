@@ -26,7 +26,8 @@ def test_a_recorded_host() -> None:
         ("blog.test", ["80", "[::]:80"], "/etc/nginx/sites-enabled/all.conf"), ("wiki.test", ["8081"], "/etc/nginx/sites-enabled/all.conf")]
     routes = [(route.match, route.directive, nginx.addresses(route.target)) for route in nginx_config.routes(nginx)]
     assert routes == [
-        ("/blog/", "uwsgi_pass", ["/run/uwsgi-emp/blog.sock"]), ("/", "uwsgi_pass", ["/run/uwsgi-emp/blog.sock"]), ("= /calc", "uwsgi_pass", ["/run/uwsgi-emp/calc.sock"]),
+        ("/blog/", "uwsgi_pass", ["/run/uwsgi-emp/blog.sock"]), ("/", "uwsgi_pass", ["/run/uwsgi-emp/blog.sock"]),
+        ("= /calc", "uwsgi_pass", ["/run/uwsgi-emp/calc.sock"]),
         (r"~ \.php$", "fastcgi_pass", ["/run/php.sock"]), ("/api/", "proxy_pass", ["127.0.0.1:9999"]), ("/", "uwsgi_pass", ["/run/wiki/uwsgi.sock"])]
     assert nginx_config.static(nginx.sites[1]) == [{"location": "/static/", "path": "/opt/wiki/static/"}]
     snippet = nginx_config.routes(nginx)[-1].location
@@ -34,7 +35,8 @@ def test_a_recorded_host() -> None:
 
 
 def test_inherited_settings() -> None:
-    nginx = parse("server { server_name a; location / { uwsgi_pass unix:/a; } location /big/ { client_max_body_size 9m; access_log off; uwsgi_pass unix:/a; } }")
+    nginx = parse("server { server_name a; location / { uwsgi_pass unix:/a; } "
+                  "location /big/ { client_max_body_size 9m; access_log off; uwsgi_pass unix:/a; } }")
     assert [(item.client_max_body_size, item.access_log) for item in nginx.sites[0].locations] == [("3m", "/var/log/nginx/access.log"), ("9m", "off")]
 
 
@@ -62,7 +64,8 @@ def test_nested_locations_and_ifs() -> None:
 
 
 @pytest.mark.parametrize(("target", "addresses"), [
-    ("unix:/run/a.sock", ["/run/a.sock"]), ("unix:///run/a.sock", ["/run/a.sock"]), ("app", ["/run/u.sock", "127.0.0.1:9000"]), ("127.0.0.1:9", ["127.0.0.1:9"]),
+    ("unix:/run/a.sock", ["/run/a.sock"]), ("unix:///run/a.sock", ["/run/a.sock"]),
+    ("app", ["/run/u.sock", "127.0.0.1:9000"]), ("127.0.0.1:9", ["127.0.0.1:9"]),
     ("unix:/run/$host.sock", []), ("$backend", []), ("http://app/path", ["/run/u.sock", "127.0.0.1:9000"]), ("suwsgi://app", ["/run/u.sock", "127.0.0.1:9000"]),
 ])
 def test_addresses(target: str, addresses: list[str]) -> None:
