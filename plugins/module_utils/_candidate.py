@@ -12,7 +12,7 @@ import socket as sockets
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils import _container_config as config
-from ansible_collections.gantry.webstack.plugins.module_utils import _instance, _journal, _paths
+from ansible_collections.gantry.webstack.plugins.module_utils import _cron, _instance, _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils._ask import await_health
 from ansible_collections.gantry.webstack.plugins.module_utils._engine import engine, find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule, host_lock
@@ -117,6 +117,9 @@ class CandidateModule(WebstackModule):
         name = service["name"]
         if name not in images:
             raise WebstackError("service %s: there is no image for it; run image_harvest first" % name)
+        if service.get("schedule") and not os.path.exists(_cron.DOCKER):
+            raise WebstackError("service %s: its scheduled commands need the docker command line, and there is no %s; "
+                                "run the role gantry.webstack.engine" % (name, _cron.DOCKER))
         uid, gid, groups = account(service)
         if "host" not in journal.data:
             _instance.socket_definition(service, service["uwsgi"]["socket"])  # no way back, no way forth

@@ -36,7 +36,8 @@ def parse_line(line: str) -> "Job | None":
     return Job(" ".join(match["when"].split()), match["user"], match["command"]) if match else None
 
 
-_EXEC = ["/usr/bin/docker", "exec", "--user"]
+DOCKER = "/usr/bin/docker"
+_EXEC = [DOCKER, "exec", "--user"]
 
 
 def exec_command(container: str, user: str, command: str, settings: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from typing import Dict, List, Mapping, Sequence
+from typing import Container, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils._module import CommandError, WebstackError, WebstackModule, run
 
@@ -24,13 +24,24 @@ def parse_installed(output: str) -> Dict[str, str]:
     return found
 
 
-def missing(wanted: Sequence[str], installed: Mapping[str, str]) -> List[str]:
-    """The packages to install. ``a | b`` (as in Debian's control files) is there when one of them is; otherwise ``a`` is wanted. Pure."""
-    needed = []
+def alternatives(item: str) -> List[str]:
+    """The names in ``a | b`` (as in Debian's control files) or ``a | b ?``. Pure."""
+    return [choice.strip() for choice in item.rstrip("? ").split("|")]
+
+
+def missing(wanted: Sequence[str], installed: Mapping[str, str], available: Optional[Container[str]] = None) -> List[str]:
+    """The packages to install. Pure.
+
+    ``a | b`` is there when one of them is; otherwise the first one that is ``available`` is wanted, ``a`` when none is. With a ``?`` at its
+    end it is not wanted when none is available. ``available`` None means not asked.
+    """
+    needed: List[str] = []
     for item in wanted:
-        choices = [choice.strip() for choice in item.split("|")]
-        if not any(choice in installed for choice in choices) and choices[0] not in needed:
-            needed.append(choices[0])
+        choices = alternatives(item)
+        offered = choices if available is None else [choice for choice in choices if choice in available]
+        if any(choice in installed or choice in needed for choice in choices) or (not offered and item.endswith("?")):
+            continue
+        needed.append((offered or choices)[0])
     return needed
 
 
@@ -40,8 +51,10 @@ class Packages(WebstackModule):
     def run(self) -> None:
         if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
             raise WebstackError("this host has no dpkg and apt-get; gantry.webstack installs on Debian and its derivatives")
-        wanted = [choice.strip() for item in self.params["names"] for choice in item.split("|")]
-        needed = missing(self.params["names"], self._installed(wanted))
+        installed = self._installed([choice for item in self.params["names"] for choice in alternatives(item)])
+        needed = missing(self.params["names"], installed)
+        if needed:
+            needed = missing(self.params["names"], installed, self._available())
         self.result.update(installed=needed)
         self.add_diff("packages", "", "".join(name + "\n" for name in needed))
         if needed and not self.check_mode:
@@ -52,6 +65,11 @@ class Packages(WebstackModule):
         # dpkg-query ends with 1 when it does not know one of the names, and still tells the others
         argv = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${binary:Package} ${Version}\\n", "--"]
         return parse_installed(run(argv + list(names), check=False).stdout) if names else {}
+
+    @staticmethod
+    def _available() -> Container[str]:
+        """Names of all packages that apt's lists offer."""
+        return set(run(["apt-cache", "pkgnames"], check=False).stdout.split())
 
     def _install(self, names: List[str]) -> None:
         env = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}

@@ -26,7 +26,8 @@ attributes:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
 options:
   names:
-    description: The packages. C(a | b) is satisfied by either, and installs the first when neither is there.
+    description: The packages. C(a | b) is satisfied by either, and installs the first that the package lists offer when neither is there; C(a ?) is left out
+      when they do not offer it.
     type: list
     elements: str
     required: true
