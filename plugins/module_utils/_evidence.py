@@ -60,6 +60,7 @@ class Host:
         self.holders = _proc.owners(self.table)
         self.dpkg = Dpkg.load(HostFs())
         self.units = _evidence_uwsgi.unit_properties(process.unit for process in self.table.values() if _evidence_uwsgi.is_uwsgi(process))
+        self.manager_environment = _evidence_uwsgi.manager_environment()
         self.own_units = _evidence_host.own_units()
         self.nginx, self.blind = _evidence_host.nginx(self.table)
         text = self.nginx["text"] if self.nginx else ""
@@ -219,17 +220,22 @@ class _Service:
                 self.secrets.pop(name, None)
 
     def _started_with(self, properties: Dict[str, str], files: List[str]) -> Dict[str, str]:
-        """The environment that the master was started with; by its unit where the process has overwritten its own copy."""
-        master = self.instance.master
-        found: Dict[str, str] = {}
-        if master.rewritten:
+        """The environment that the master was started with: its own copy, or where that cannot be trusted its emperor's or its unit's.
+
+        A process that has rewritten its title may have overwritten it. One that has reloaded has executed itself with everything
+        that it and its application had set meanwhile (UWSGI_RELOADS is there then: core/init.c uwsgi_setup_reload).
+        """
+        for process in (self.instance.master, self.instance.emperor):
+            if process is not None and not process.rewritten and "UWSGI_RELOADS" not in process.environ:
+                return process.environ
+        found: Dict[str, str] = dict(self.host.manager_environment)
+        if properties:
             found.update(dict(item.split("=", 1) for item in shlex.split(properties.get("Environment", "")) if "=" in item))
             for path in files:
                 try:
                     found.update(_instance.parse_environment_file(_evidence_uwsgi.read_text(path)))
                 except OSError as exc:
                     self.host.blind.append("%s: %s" % (path, exc.strerror))
-        found.update(master.environ)
         return found
 
     def _all_variables(self) -> Dict[str, str]:

@@ -31,6 +31,7 @@ class Instance:
     unit: str = ""
     vassal: str = ""
     reason: str = ""
+    emperor: Optional[Process] = None
     blind: List[str] = field(default_factory=list)
 
     @property
@@ -94,6 +95,15 @@ def unit_properties(units: Iterable[str]) -> Dict[str, Dict[str, str]]:
     return found
 
 
+def manager_environment() -> Dict[str, str]:
+    """What systemd gives every unit, such as LANG."""
+    if not os.path.isdir("/run/systemd/system"):
+        return {}
+    done = subprocess.run(["systemctl", "show-environment"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                          env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}, check=False)
+    return dict(line.split("=", 1) for line in done.stdout.decode("utf-8", "replace").splitlines() if "=" in line)
+
+
 def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostname: str, sockets: Sockets) -> Tuple[List[Instance], List[Instance]]:
     """(instances that serve, emperors)."""
     found: Dict[int, Instance] = {}
@@ -103,6 +113,7 @@ def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostn
         emperor = _emperor_of(table, master, found)
         if emperor is not None:
             found[master.pid] = _vassal(table, master, emperor, hostname, sockets)
+            found[master.pid].emperor = emperor.master
             continue
         config = _read_config(master, cwd, hostname, _exec_start(units.get(unit, {}).get("ExecStart", "")))
         found[master.pid] = Instance(master, own_processes(table, master), config, cwd, unit=unit)

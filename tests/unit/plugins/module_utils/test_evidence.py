@@ -10,6 +10,7 @@ import os
 import socket
 from pathlib import Path
 from typing import Any, Dict, List
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -224,3 +225,15 @@ def test_sockets_of_this_machine(tmp_path: Path) -> None:
 ])
 def test_addresses(text: str, family: int, address: str) -> None:
     assert _proc._address(text, family) == address
+
+
+def test_the_environment_after_a_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reloaded master shows what its application has set; its emperor shows what it was given."""
+    for pid, environ in [(1, "LANG=C.UTF-8\0A_KEY=x\0"), (2, "LANG=de\0TZ=UTC\0UWSGI_RELOADS=0\0")]:
+        process(tmp_path, pid, 0, ["uwsgi"], environ)
+    emperor, vassal = _proc.Process(1, str(tmp_path)), _proc.Process(2, str(tmp_path))
+    service = _evidence._Service.__new__(_evidence._Service)
+    service.host = MagicMock(manager_environment={"LANG": "fr"}, blind=[])
+    for above, expected in [(emperor, {"LANG": "C.UTF-8", "A_KEY": "x"}), (None, {"LANG": "fr", "MODE": "a b"})]:
+        service.instance = MagicMock(master=vassal, emperor=above)
+        assert service._started_with({"Environment": '"MODE=a b"'}, []) == expected
