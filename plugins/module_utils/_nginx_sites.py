@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import time
-from typing import Dict, List, NamedTuple, Optional, Set
+from typing import Callable, Dict, List, NamedTuple, Optional, Set
 
 from ansible_collections.gantry.webstack.plugins.module_utils import _own_files, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils._module import CommandError, WebstackError, WebstackModule, run
@@ -224,7 +224,7 @@ class NginxSites(WebstackModule):
             raise WebstackError("nginx does not read %s: %s includes no *.conf of that directory" % (unread[0], self.params["config"]))
         return True
 
-    def _accept(self, test) -> str:  # type: ignore[no-untyped-def]
+    def _accept(self, test: Callable[[], str]) -> str:
         """Run a configuration test; a complaint becomes one sentence that names the site."""
         try:
             return test()

@@ -94,10 +94,11 @@ class Packages(WebstackModule):
             stamp = 0.0
         return time.time() - stamp
 
-    @staticmethod
-    def _apt(arguments: List[str], names: List[str], env: Mapping[str, str]) -> None:
+    def _apt(self, arguments: List[str], names: List[str], env: Mapping[str, str]) -> None:
         try:
             run(["apt-get", "--quiet"] + arguments, env=env)
         except CommandError as exc:
             said = [line for line in exc.details.get("stderr", "").splitlines() if line.startswith("E: ")]
-            raise WebstackError("apt-get %s for %s failed: %s" % (arguments[0], ", ".join(names), said[0][3:] if said else exc), **exc.details) from exc
+            raise WebstackError("%s cannot be installed (%s): apt-get %s says: %s; see to this host's package sources, or install it another way, "
+                                "and run again" % (self.params["purpose"], ", ".join(names), arguments[0], said[0][3:] if said else exc),
+                                **exc.details) from exc

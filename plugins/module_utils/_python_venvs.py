@@ -200,7 +200,8 @@ def _why(exc: Exception) -> str:
 
 def _available(named: Any) -> Dict[str, str]:
     """The host's Python interpreters, path -> version; links that lead to the same version count once each."""
-    paths = {path for directory in _LOOKED_IN for pattern in ("python3", "python3.[0-9]", "python3.[0-9][0-9]") for path in glob.glob(os.path.join(directory, pattern))}
+    patterns = [os.path.join(directory, name) for directory in _LOOKED_IN for name in ("python3", "python3.[0-9]", "python3.[0-9][0-9]")]
+    paths = {path for pattern in patterns for path in glob.glob(pattern)}
     found = {}
     for path in sorted(paths | set(named)):
         with contextlib.suppress(CommandError):

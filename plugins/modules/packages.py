@@ -31,6 +31,10 @@ options:
     type: list
     elements: str
     required: true
+  purpose:
+    description: What the packages are for, in words, for the message when they cannot be installed.
+    type: str
+    default: what gantry.webstack needs
   cache_valid_time:
     description: Seconds after which the package lists are fetched again before something is installed.
     type: int
@@ -66,6 +70,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils._packages import P
 def main() -> None:
     spec = {
         "names": {"type": "list", "elements": "str", "required": True},
+        "purpose": {"type": "str", "default": "what gantry.webstack needs"},
         "cache_valid_time": {"type": "int", "default": 86400},
         "lock_timeout": {"type": "int", "default": 120},
     }

@@ -135,7 +135,11 @@ traceback:
   description: The Python traceback from its log.
   returned: when an application does not load
   type: str
-  sample: "Traceback (most recent call last):\n  File \"/srv/shop/code/wsgi.py\", line 1, in <module>\n    import nothing\nModuleNotFoundError: No module named 'nothing'"
+  sample: |
+    Traceback (most recent call last):
+      File "/srv/shop/code/wsgi.py", line 1, in <module>
+        import nothing
+    ModuleNotFoundError: No module named 'nothing'
 log:
   description: The last lines of its log, when there is no traceback in it.
   returned: when a vassal fails

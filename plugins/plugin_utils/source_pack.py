@@ -8,6 +8,7 @@ import gzip
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from ansible_collections.gantry.webstack.plugins.module_utils import _tree
 
@@ -27,7 +28,7 @@ def pack(root: Path, entries: _tree.Entries, target: Path) -> None:
                 archive.addfile(*_member(root, path, entries[path]))
 
 
-def _member(root: Path, path: str, entry: str):  # type: ignore[no-untyped-def]
+def _member(root: Path, path: str, entry: str) -> tuple[tarfile.TarInfo, BinaryIO | None]:
     info = tarfile.TarInfo(path)
     kind, _space, value = entry.partition(" ")
     if kind == "l":
@@ -47,7 +48,7 @@ def summary(name: str, wanted: _tree.Entries, there: _tree.Entries, most: int = 
     return "".join(line + "\n" for line in lines)
 
 
-def skipped(service: dict, code_path: str) -> Iterable[str]:  # type: ignore[type-arg]
+def skipped(service: dict[str, Any], code_path: str) -> Iterable[str]:
     """Paths inside the code that belong to the running service, relative to it."""
     kept = [item["path"] for item in service.get("directories") or []] + [service.get("venv")]
     return _tree.inside([path for path in kept if path], code_path)
