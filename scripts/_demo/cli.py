@@ -39,6 +39,17 @@ def parser() -> argparse.ArgumentParser:
     return parse
 
 
+def stop_engine() -> None:
+    """End the engine that the demo or the tests started on this machine, and remove what it kept."""
+    engine.stop()
+    for _ in range(60):
+        if not engine.PIDFILE.exists():
+            shutil.rmtree(engine.HOME, ignore_errors=True)
+            output(["ip", "link", "delete", engine.BRIDGE])
+            return
+        time.sleep(0.5)
+
+
 def down() -> int:
     """Remove all that the demo made, but for the tools in .cache that ./scripts/test uses too."""
     shutil.rmtree(HOME, ignore_errors=True)
@@ -54,8 +65,8 @@ def down() -> int:
                 for image in (images.name(suite), f"webstack-debian:{suite}"):
                     if output(["docker", "image", "rm", image]) is not None:
                         say(f"removed the image {image}")
-        if not output(["docker", "ps", "--all", "--quiet"]):
-            engine.stop()
+        if engine.PIDFILE.exists() and not output(["docker", "ps", "--all", "--quiet"]):
+            stop_engine()
     say(f"removed; what is left are tools and logs in {CACHE.relative_to(ROOT)}/, which may be deleted")
     return 0
 

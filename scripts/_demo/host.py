@@ -101,7 +101,8 @@ class Load:
     def state(self) -> str:
         """The counts so far, as one line."""
         lines = self.log.read_text(encoding="utf-8").splitlines()
-        return " ".join(lines[-1].split()) if lines else ""
+        counts = [line for line in lines if " requests" in line] or lines
+        return " ".join(counts[-1].split()) if counts else ""
 
     def require_running(self) -> None:
         """Raises BenchError when it has ended by itself."""
