@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 def stop_engine() -> None:
     """End the engine that the demo or the tests started on this machine, and remove what it kept."""
     engine.stop()
-    for _ in range(60):
+    for dummy in range(60):
         if not engine.PIDFILE.exists():
             shutil.rmtree(engine.HOME, ignore_errors=True)
             output(["ip", "link", "delete", engine.BRIDGE])
