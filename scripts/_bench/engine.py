@@ -69,10 +69,12 @@ def _start_own(socket: Path) -> None:
     HOME.mkdir(parents=True, exist_ok=True)
     socket.parent.mkdir(parents=True, exist_ok=True)
     PIDFILE.unlink(missing_ok=True)
+    # A machine that is a container itself may not switch IPv6 off per interface, which Docker 26 and newer insist on.
+    env = {**os.environ, "DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE": "1"}
     with (HOME / "dockerd.log").open("ab") as log:
         subprocess.Popen(["dockerd", "--data-root", str(HOME / "data"), "--exec-root", str(socket.parent / "exec"), "--pidfile", str(PIDFILE),
                           "--host", f"unix://{socket}", *_bridge()],
-                         stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                         stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=env)
     if not _wait(f"unix://{socket}", 60):
         tail = "\n".join((HOME / "dockerd.log").read_text(encoding="utf-8", errors="replace").splitlines()[-10:])
         raise BenchError(f"dockerd did not start:\n{tail}\nStart a Docker Engine yourself, set DOCKER_HOST, and run again.")
