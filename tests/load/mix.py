@@ -25,7 +25,7 @@ from http11 import Client, RequestError, Response, cookies_of, multipart
 from records import Log, Promise, Record
 
 HOSTS = {"httpbin": "httpbin.test", "pypiserver": "pypi.test", "guestbook": "guestbook.test", "static": "guestbook.test"}
-UPLOAD_AUTH = "CANARY-uploader-91c7:CANARY-upload-password-3fb0d2"
+UPLOAD_AUTH = "uploader:CANARY-upload-password-3fb0d2"
 """The user of tests/apps/secrets.yml who may upload packages."""
 
 Check = Callable[[Response], str | None]
