@@ -284,7 +284,7 @@ class _Service:
     def _named(self) -> Dict[str, str]:
         """Absolute paths in the environment and the options, with what names them."""
         named: Dict[str, str] = {}
-        values = [("environment variable %s" % name, value) for name, value in self._all_variables().items()]
+        values = [("environment variable %s" % name, value) for name, value in sorted(self._all_variables().items())]
         skipped = set(_VENV_KEYS + _PATH_KEYS + _LOG_KEYS + _uwsgi_config.SOCKET_KEYS + ("chdir", "plugins", "plugin", "plugins-dir", "plugin-dir", "env"))
         values += [("uWSGI option %s" % option.key, _uwsgi_config.text(option)) for option in self.config.options if option.key not in skipped]
         for place, value in values:

@@ -93,16 +93,19 @@ def is_log(path: str) -> bool:
 
 
 def classify(facts: Facts) -> Paths:
-    """Sort every path of the evidence into state, files and secrets."""
+    """Sort every path of the evidence into state, files and secrets.
+
+    The first evidence for a path is kept. What is open at the moment comes last: the same host must give the same plan.
+    """
     found = Paths()
     for path, evidence in facts.unit_state.items():
         _add_state(facts, found, path, evidence)
-    for path in facts.written:
-        _written(facts, found, path)
     for path, place in {**facts.named, **facts.tree.absolute}.items():
         _named(facts, found, path, place)
     _in_code(facts, found)
     _beside_code(facts, found)
+    for path in facts.written:
+        _written(facts, found, path)
     for path in facts.tree.secret_files:
         found.secrets.setdefault(path, "in the code directory")
     _tidy(facts, found)
@@ -178,7 +181,8 @@ def _in_code(facts: Facts, found: Paths) -> None:
     code_is_writable = facts.subject.writes(facts.code)
     places = {path: place for path, place in {**facts.named, **facts.tree.absolute}.items() if within(path, [facts.code]) and path != facts.code}
     for name, place in facts.tree.relative.items():
-        for base in {facts.code, os.path.dirname(place.split(":")[0]), os.path.dirname(os.path.dirname(place.split(":")[0]))}:
+        directory = os.path.dirname(place.rsplit(":", 1)[0])
+        for base in (facts.code, directory, os.path.dirname(directory)):
             path = os.path.normpath(os.path.join(base, name))
             if within(path, [facts.code]) and path != facts.code:
                 places.setdefault(path, place)

@@ -198,8 +198,7 @@ class _Reader:
     # -- conditions and loops
 
     def run_logic(self, key: str, value: Optional[str], source: Tuple[str, int, str]) -> None:
-        assert self.logic is not None
-        name, argument = self.logic
+        name, argument = self.logic or ("", "")
         values = self.loop(name, argument) if name.startswith("for") else self.condition(name, argument)
         for item in values:
             self.running = True

@@ -15,7 +15,7 @@ Evidence = dict[str, Any]
 
 _UWSGI_WORKERS = ("mule", "mules", "farm", "spooler", "cron", "attach-daemon", "command")
 _OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket", "zerg",
-              "zerg-server",              "subscribe-to", "subscribe", "fastrouter", "shared-socket", "map-socket", "vassals-dir")
+              "zerg-server", "subscribe-to", "subscribe", "fastrouter", "shared-socket", "map-socket", "vassals-dir")
 _PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 """User names that a plan takes."""
 

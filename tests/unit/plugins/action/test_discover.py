@@ -23,7 +23,7 @@ def discover(found: dict[str, Any], check: bool = False, **options: Any) -> dict
     task = MagicMock(Task)
     task.async_val, task.args, task.check_mode, task.action = 0, options, check, "gantry.webstack.discover"
     plugin = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
-    plugin._execute_module = MagicMock(return_value=found)  # type: ignore[method-assign]
+    plugin._execute_module = MagicMock(return_value=found)
     return plugin.run(task_vars={"inventory_hostname": "web1"})
 
 

@@ -245,3 +245,10 @@ def test_the_environment_after_a_reload(tmp_path: Path, monkeypatch: pytest.Monk
     for above, expected in [(emperor, {"LANG": "C.UTF-8", "A_KEY": "x"}), (None, {"LANG": "fr", "MODE": "a b"})]:
         service.instance = MagicMock(master=vassal, emperor=above)
         assert service._started_with({"Environment": '"MODE=a b"'}, []) == expected
+
+
+def test_evidence_does_not_depend_on_what_is_open(host: Path) -> None:
+    database = writable(write(writable(host / "db") / "x.sqlite3", SQLITE), False)
+    named = {str(database): "environment variable DB"}
+    results = [_evidence_paths.classify(facts(host, named=named, written=written)).state for written in ([], [str(database)])]
+    assert results[0] == results[1] == {str(host / "db"): f"environment variable DB names the SQLite database {database}"}

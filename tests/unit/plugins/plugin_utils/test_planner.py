@@ -140,9 +140,9 @@ def test_converted_services_come_from_their_journal() -> None:
 
 def test_strange_listeners_are_unexplained() -> None:
     data = evidence()
-    data["listeners"] = [
-        {"address": address, "process": "p", "user": "u", "unit": unit, "package": package, "command": "/opt/p"} for address, unit, package in [
-        ("0.0.0.0:22", "ssh.service", "openssh-server"), ("127.0.0.1:7000", "", ""), ("127.0.0.1:45000", "", "")]]
+    known = [("0.0.0.0:22", "ssh.service", "openssh-server"), ("127.0.0.1:7000", "", ""), ("127.0.0.1:45000", "", "")]
+    data["listeners"] = [{"address": address, "process": "p", "user": "u", "unit": unit, "package": package, "command": "/opt/p"}
+                         for address, unit, package in known]
     plan = planner.plan("w", data)
     assert {"kind": "listener", "what": "0.0.0.0:22 p", "evidence": "ssh.service"} in plan["external"]
     assert [item["what"] for item in plan["unexplained"] if item["kind"] == "listener"] == ["127.0.0.1:7000 p"]
