@@ -102,7 +102,8 @@ class Demo:
 
         with Step(f"{playbook}: {text}", detail) as step:
             self.host.play(playbook)
-        self.phases.append((playbook, step.seconds))
+        again = any(name == playbook for name, dummy in self.phases)
+        self.phases.append((f"{playbook} again" if again else playbook, step.seconds))
         if self.load:
             self.load.require_running()
 
@@ -170,8 +171,8 @@ def how_to_look(host: Host) -> str:
               for name, path in zip(SERVICES.values(), ("/get", "/simple/", "/"), strict=True)]
     lines.append(f"  in a browser, with this line in /etc/hosts: {host.address} {' '.join(SERVICES.values())}")
     lines += [f"  {docker} exec -it {NAME} {command}" for command in ("docker ps", "bash")]
-    lines += [f"  {kind.ljust(7)} {path}" for kind, path in (("plan", PLANS / f"{NAME}.yml"), ("report", PLANS / f"{NAME}.html"), ("load", HOME / "load.json"),
-                                                           ("logs", LOGS)) if path.exists()]
+    places = {"plan": PLANS / f"{NAME}.yml", "report": PLANS / f"{NAME}.html", "load": HOME / "load.json", "logs": LOGS}
+    lines += [f"  {kind.ljust(7)} {path}" for kind, path in places.items() if path.exists()]
     lines.append("To remove it: ./scripts/demo --down")
     return "\n".join(lines)
 

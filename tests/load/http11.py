@@ -43,7 +43,7 @@ class Response:
 
 def parse_address(text: str) -> Address:
     """``HOST:PORT`` or ``HOST`` (port 80)."""
-    host, _, port = text.rpartition(":") if ":" in text else (text, "", "80")
+    host, dummy, port = text.rpartition(":") if ":" in text else (text, "", "80")
     if not host or not port.isdigit():
         raise ValueError(f"{text!r} is not HOST:PORT")
     return host, int(port)
@@ -63,7 +63,7 @@ def build_request(method: str, host: str, target: str, headers: Mapping[str, str
 
 def parse_head(head: bytes) -> Response:
     """Status line and headers, up to and with the empty line; raises RequestError for anything else."""
-    first, _, rest = head.partition(b"\r\n")
+    first, dummy, rest = head.partition(b"\r\n")
     parts = first.split(b" ", 2)
     if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
         raise RequestError("protocol", f"bad status line {first[:80]!r}")
@@ -231,7 +231,7 @@ def cookies_of(responses: Iterable[Response]) -> dict[str, str]:
     jar = {}
     for response in responses:
         for line in response.all("set-cookie"):
-            name, _, value = line.partition(";")[0].partition("=")
+            name, dummy, value = line.partition(";")[0].partition("=")
             jar[name.strip()] = value.strip()
     return jar
 

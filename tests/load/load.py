@@ -71,7 +71,7 @@ async def run(options: argparse.Namespace) -> int:
     # What is there now stays; a full collection in mid-run would only add to the latencies that are measured.
     gc.freeze()
     plan = rates(tuple(kind for kind in KINDS if kind.service in services), options.rate)
-    late, _ = await asyncio.gather(send_forever(mix, plan, stop), watch(options, mix, log, stop))
+    late, dummy = await asyncio.gather(send_forever(mix, plan, stop), watch(options, mix, log, stop))
     client.close()
     log.close()
     ledger.close()

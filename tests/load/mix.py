@@ -82,7 +82,7 @@ def png(rng: random.Random, side: int = 24) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    rows = b"".join(b"\0" + rng.randbytes(3 * side) for _ in range(side))
+    rows = b"".join(b"\0" + rng.randbytes(3 * side) for dummy in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
 
@@ -111,7 +111,7 @@ class Mix:
         self.rng = random.Random(seed)
         self.run = f"{int(time.time()):x}{self.rng.randrange(16**3):03x}"
         self.auth = {"Authorization": "Basic " + base64.b64encode(upload_auth.encode()).decode()}
-        self.visitors = [Visitor() for _ in range(self.VISITORS)]
+        self.visitors = [Visitor() for dummy in range(self.VISITORS)]
         self.uploaded: list[Promise] = []
         self.pictures: list[str] = []
         self.sent = self.failed = self.serial = 0
