@@ -24,7 +24,7 @@ def main() -> int:
         with setup_lock():
             control.setup()
             engine.setup()
-        for name in [*control.environment(), "DOCKER_HOST"]:
+        for name in [*control.environment(), "DOCKER_HOST", "WEBSTACK_CAP_DROP"]:
             if name in os.environ:
                 print(f"export {name}={shlex.quote(os.environ[name])}", file=stdout)
     elif command == "image" and words:

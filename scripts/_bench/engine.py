@@ -13,6 +13,7 @@ from . import CACHE, BenchError, apt_install, logged, output, say
 
 HOME = CACHE / "engine"
 PIDFILE = HOME / "docker.pid"
+CAP_SYS_RESOURCE = 24  # linux/capability.h
 BRIDGE, BRIDGE_ADDRESS = "webstack0", "172.30.250.1/24"
 
 
@@ -80,7 +81,23 @@ def _start_own(socket: Path) -> None:
         raise BenchError(f"dockerd did not start:\n{tail}\nStart a Docker Engine yourself, set DOCKER_HOST, and run again.")
 
 
+def unavailable_capabilities() -> list[str]:
+    """What a container of ours must drop from ALL: engines before 23 hand out even what the machine itself lacks, and fail."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    bounding = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd:")), 16)
+    if bounding >> CAP_SYS_RESOURCE & 1:
+        return []
+    version = output(["docker", "version", "--format", "{{.Server.Version}}"]) or "0"
+    return ["SYS_RESOURCE"] if int(version.split(".")[0]) < 23 else []
+
+
 def setup() -> None:
+    """Have an engine, and say in the environment how Molecule's create.yml shall use it."""
+    _find()
+    os.environ["WEBSTACK_CAP_DROP"] = ",".join(unavailable_capabilities())
+
+
+def _find() -> None:
     """Make sure that an engine answers and that DOCKER_HOST names it when it is not where clients look by themselves."""
     _client()
     given = os.environ.get("DOCKER_HOST")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from . import BenchError, logged, output
+from .engine import unavailable_capabilities
 from .images import ensure
 
-FLAGS = ["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
+FLAGS = ["--cap-add", "ALL", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
          "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "--cgroupns=private"]
 """The same as in extensions/molecule/default/create.yml: everything but --privileged, which not every machine can give."""
 
@@ -32,7 +33,8 @@ def start(name: str, suite: str, *flags: str) -> None:
         if output(["docker", "inspect", "--format", "{{.Id}}", name]):
             logged(["docker", "start", name], "hosts", hint=hint)
         else:
-            logged(["docker", "run", "--detach", "--name", name, "--hostname", name, *FLAGS, "--volume", f"{name}-docker:/var/lib/docker",
+            drop = [word for capability in unavailable_capabilities() for word in ("--cap-drop", capability)]
+            logged(["docker", "run", "--detach", "--name", name, "--hostname", name, *FLAGS, *drop, "--volume", f"{name}-docker:/var/lib/docker",
                     "--label", "webstack.bench=host", *flags, ensure(suite)], "hosts", hint=hint)
     state = ""
     for dummy in range(120):
