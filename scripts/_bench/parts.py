@@ -83,8 +83,9 @@ def types(report: Report) -> None:
     config = ["--config-file", str(ROOT / "pyproject.toml")]
     report.check("mypy plugins", [control.tool("mypy"), *config, "ansible_collections/gantry/webstack/plugins"], cwd=control.TREE,
                  env={"MYPYPATH": str(control.TREE)})
-    report.check("mypy scripts and tests", [control.tool("mypy"), *config, "scripts/_bench", "tests/unit", "tests/load"],
-                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load"})
+    ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults") if (ROOT / path).is_dir()]
+    report.check("mypy scripts and tests", [control.tool("mypy"), *config, *ours],
+                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults"})
 
 
 def lint(report: Report) -> None:
