@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
 
@@ -14,7 +14,7 @@ try:
     import docker.errors
     import requests.exceptions
 except ImportError as exc:
-    DOCKER_IMPORT_ERROR = exc
+    DOCKER_IMPORT_ERROR: Optional[ImportError] = exc
 else:
     DOCKER_IMPORT_ERROR = None
 

@@ -45,7 +45,7 @@ def test_a_file_that_is_no_plan(text: str, sentence: str) -> None:
 
 NAME = st.from_regex(r"[a-z][a-z0-9_.-]{0,20}", fullmatch=True)
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
-SERVICE = st.fixed_dictionaries({"name": NAME}, optional={
+SERVICE: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries({"name": NAME}, optional={
     "runtime": st.sampled_from(["host", "container"]),
     "environment": st.dictionaries(NAME, TEXT, max_size=3),
     "uwsgi": st.fixed_dictionaries({"options": st.dictionaries(NAME, st.one_of(TEXT, st.booleans(), st.integers(), st.lists(TEXT)), max_size=4)}),
