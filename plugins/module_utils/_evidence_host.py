@@ -72,7 +72,10 @@ def _trusted(program: str) -> bool:
 # -- nginx
 
 def nginx(table: Dict[int, Process]) -> Tuple[Optional[Dict[str, Any]], List[str]]:
-    """({version, binary, config, user, group, text}, what could not be seen); None when no nginx runs. ``text`` is free of secrets."""
+    """({version, binary, config, user, group, text, error}, what could not be seen); None when no nginx runs.
+
+    ``text`` is free of secrets; ``error`` is what ``nginx -T`` said when it failed: its files were broken after it had started.
+    """
     masters = sorted((process for process in table.values() if process.argv and process.argv[0].startswith("nginx: master process")), key=lambda item: item.pid)
     if not masters:
         return None, []
@@ -82,14 +85,16 @@ def nginx(table: Dict[int, Process]) -> Tuple[Optional[Dict[str, Any]], List[str
     blind = ["a second nginx (%s) was not looked at" % " ".join(other.argv) for other in masters[1:]]
     _rc, _out, version = as_owner([binary, "-v"], master.uid, master.gid)
     rc, text, errors = as_owner([binary] + arguments + ["-T"], master.uid, master.gid)
+    error = ""
     if rc != 0:
-        blind.append("nginx -T failed: %s" % redact((errors.strip().splitlines() or ["no output"])[-1]))
+        emergencies = [line for line in errors.splitlines() if "[emerg]" in line] or errors.strip().splitlines() or ["no output"]
+        error = redact(re.sub(r"^nginx: \[emerg\] ", "", emergencies[0]))
     workers = [process for process in table.values() if process.parent == master.pid]
     worker = next((process for process in workers if "worker process" in process.argv[0]), master)
     parts = _nginx_text.files(text)
     match = re.search(r"nginx/(\S+)", version)
     return {"version": match.group(1) if match else "", "binary": binary, "config": next(iter(parts), ""), "user": user_name(worker.uid),
-            "group": group_name(worker.gid), "text": _nginx_text.clean(text)}, blind
+            "group": group_name(worker.gid), "text": _nginx_text.clean(text), "error": error}, blind
 
 
 def _nginx_arguments(title: str) -> List[str]:

@@ -35,6 +35,8 @@ def plan(host: str, evidence: Evidence) -> Plan:
     """
     if evidence["nginx"] is None:
         raise PlanError(f"{host}: no nginx runs here, so there is nothing that leads to services; start nginx, or leave this host out")
+    if evidence["nginx"].get("error"):
+        raise PlanError(f"{host}: nginx refuses its own configuration: {evidence['nginx']['error']}; put it right and run again")
     if not evidence["instances"] and not evidence["converted"]:
         raise PlanError(f"{host}: no uWSGI instance runs here, so there is no service to plan for; start uWSGI, or leave this host out")
     try:

@@ -150,6 +150,8 @@ def test_strange_listeners_are_unexplained() -> None:
 
 @pytest.mark.parametrize(("key", "value", "message"), [
     ("nginx", None, "web1: no nginx runs here, so there is nothing that leads to services; start nginx, or leave this host out"),
+    ("nginx", {**RECORDED["nginx"], "error": 'unknown directive "x" in /etc/nginx/a:1'},
+     'web1: nginx refuses its own configuration: unknown directive "x" in /etc/nginx/a:1; put it right and run again'),
     ("instances", [], "web1: no uWSGI instance runs here, so there is no service to plan for; start uWSGI, or leave this host out"),
 ])
 def test_one_clear_sentence(key: str, value: Any, message: str) -> None:
