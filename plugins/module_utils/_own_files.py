@@ -86,7 +86,7 @@ class Transaction:
     def apply(self, change: Change) -> None:
         """Write or remove one file, in one step each. Raises WebstackError when the file system refuses."""
         times = None
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             info = os.stat(change.path)
             times = (info.st_atime_ns, info.st_mtime_ns)
         try:

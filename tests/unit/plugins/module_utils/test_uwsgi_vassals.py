@@ -1,0 +1,138 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Vassals: texts without secrets, and who runs something older than what is on disk."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+from unittest.mock import MagicMock
+
+import pytest
+
+from ansible_collections.gantry.webstack.plugins.module_utils import _emperor, _journal, _paths
+from ansible_collections.gantry.webstack.plugins.module_utils import _uwsgi_vassals as vassals
+from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils._own_files import MARK
+
+
+def test_secrets_are_never_told() -> None:
+    text = vassals.full_text("[uwsgi]\nenv = A=open\n", {"B": "env = B=hidden", "C": "env = C=hidden=too"})
+    assert text == "[uwsgi]\nenv = A=open\n; Secrets follow.\nenv = B=hidden\nenv = C=hidden=too\n"
+    assert vassals.censored(text) == "[uwsgi]\nenv = A=open\n; Secrets follow.\nenv = B=(secret)\nenv = C=(secret)\n"
+    assert vassals.censored("[uwsgi]\nenv = A=open\n") == "[uwsgi]\nenv = A=open\n"
+
+
+@pytest.mark.parametrize(("workers", "watched", "newer"), [
+    ({1: 100.0}, {"/a": 50.0}, []), ({1: 100.0}, {"/a": 100.9}, []), ({1: 100.0}, {"/b": 102.0, "/a": 103.0}, ["/a", "/b"]),
+    ({1: 10.0, 2: 100.0}, {"/a": 50.0}, []), ({}, {"/a": 50.0}, []),
+])
+def test_who_runs_something_older(workers: Dict[int, float], watched: Dict[str, float], newer: List[str]) -> None:
+    assert vassals.runs_older(workers, watched) == newer
+
+
+def test_the_emperor_sees_every_change(tmp_path: Path) -> None:
+    file = tmp_path / "a.ini"
+    file.write_text("")
+    known = file.stat().st_mtime
+    vassals._touch(str(file))
+    assert int(file.stat().st_mtime) > int(known)
+    assert vassals._changed_at(str(file)) <= time.time()
+
+
+@pytest.fixture(name="host")
+def a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host below tmp_path whose emperor is never asked."""
+    monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(_paths, "LOG_DIR", str(tmp_path / "log"))
+    monkeypatch.setattr(vassals._processes, "main_pid", lambda unit: 10)
+    monkeypatch.setattr(vassals._processes, "processes", dict)
+    monkeypatch.setattr(vassals.grp, "getgrnam", lambda name: MagicMock(gr_gid=os.getgid()))
+    monkeypatch.setattr(vassals.pwd, "getpwnam", lambda name: MagicMock(pw_uid=os.getuid()))
+    monkeypatch.setattr(vassals, "is_listening", lambda socket: True)
+    monkeypatch.setattr(_emperor, "await_all", lambda watches, emperor, timeout: None)
+    monkeypatch.setattr(_emperor, "find_vassal", lambda name, emperor, seen: None)
+    monkeypatch.setattr(vassals._own_files, "Target", lambda text, mode=0o644, uid=0, gid=0: real_target(text, mode, os.getuid(), os.getgid()))
+    (tmp_path / "vassals").mkdir()
+    return tmp_path
+
+
+real_target = vassals._own_files.Target
+
+
+def run(host: Path, check: bool = False, **contents: str) -> vassals.UwsgiVassals:
+    module = MagicMock()
+    module.check_mode = check
+    module.params = {
+        "vassals": [{"name": name, "content": text, "secret_lines": {"T": "env = T=hidden"}, "socket": "/run/s", "user": "u", "group": "g", "watch": [],
+                     "health_path": "/", "health_host": "h"} for name, text in contents.items()],
+        "directory": str(host / "vassals"), "unit": "e", "binary": "uwsgi", "timeout": 1, "changed": [],
+    }
+    shell: Any = vassals.UwsgiVassals(module)
+    shell.run()
+    return shell
+
+
+def test_check_mode_writes_nothing_and_tells_no_secret(host: Path) -> None:
+    shell = run(host, check=True, shop="[uwsgi]\n")
+    assert shell.changed and shell.result["changed_vassals"] == ["shop"]
+    assert "hidden" not in str(shell.diffs) and "(secret)" in str(shell.diffs)
+    assert list((host / "vassals").iterdir()) == [] and not (host / "log").exists()
+
+
+def test_written_with_its_secret_then_removed_without_telling_it(host: Path) -> None:
+    run(host, shop="[uwsgi]\n")
+    file = host / "vassals" / "shop.ini"
+    assert file.read_text() == f"; {MARK}\n[uwsgi]\n; Secrets follow.\nenv = T=hidden\n"
+    assert file.stat().st_mode & 0o777 == 0o640
+    (host / "vassals" / "theirs.ini").write_text("[uwsgi]\n")
+    shell = run(host)
+    assert shell.result["removed"] == ["shop"]
+    assert "hidden" not in str(shell.diffs)
+    assert [path.name for path in (host / "vassals").iterdir()] == ["theirs.ini"]
+
+
+def test_a_vassal_that_does_not_answer_is_put_back(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(host, shop="[uwsgi]\nold = 1\n")
+    answers = iter([_emperor.refusal("shop", _emperor.Problem("it does not answer", "Traceback x"))])
+
+    def refuse(watches: List[_emperor.Watch], emperor: int, timeout: float) -> None:
+        for error in answers:
+            raise error
+
+    monkeypatch.setattr(_emperor, "await_all", refuse)
+    with pytest.raises(WebstackError, match="^service shop: it does not answer; everything was put back") as caught:
+        run(host, shop="[uwsgi]\nnew = 1\n", second="[uwsgi]\n")
+    assert caught.value.details["traceback"] == "Traceback x"
+    assert [path.name for path in (host / "vassals").iterdir()] == ["shop.ini"]
+    assert "old" in (host / "vassals" / "shop.ini").read_text()
+
+
+def test_what_does_not_load_never_replaces_what_serves(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(host, shop="[uwsgi]\nold = 1\n")
+    monkeypatch.setattr(_emperor, "find_vassal", lambda name, emperor, seen: _emperor.Vassal(11, {12: time.time() + 9}))
+    monkeypatch.setattr(_emperor, "try_out", lambda binary, content, timeout: _emperor.Problem("its application does not load: E", ""))
+    with pytest.raises(WebstackError, match="^service shop: its application does not load: E; nothing was changed, the running one still serves$"):
+        run(host, shop="[uwsgi]\nnew = 1\n")
+    assert "old" in (host / "vassals" / "shop.ini").read_text()
+
+
+def test_a_service_in_a_container_is_kept_right_where_it_is_parked(host: Path) -> None:
+    run(host, shop="[uwsgi]\n")
+    parked = host / "state" / "shop" / "parked"
+    parked.mkdir(parents=True)
+    (host / "vassals" / "shop.ini").rename(parked / "shop.ini")
+    _journal.Journal("shop").record("moved", runtime="container")
+    assert not run(host, shop="[uwsgi]\n").changed
+    assert run(host, shop="[uwsgi]\nnew = 1\n").changed
+    assert "new" in (parked / "shop.ini").read_text() and list((host / "vassals").iterdir()) == []
+    with pytest.raises(WebstackError, match="^service shop is not in the list any more but runs in a container; roll it back"):
+        run(host)
+
+
+def test_files_of_others_are_never_touched(host: Path) -> None:
+    (host / "vassals" / "shop.ini").write_text("[uwsgi]\n")
+    with pytest.raises(WebstackError, match="is not a file of gantry.webstack"):
+        run(host, shop="[uwsgi]\nnew = 1\n")
