@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import threading
@@ -46,7 +47,8 @@ class Step:
     def _watch(self) -> None:
         turn = 0
         while not self._ended.wait(0.25 if self._terminal else PLAIN_EVERY):
-            line = f"{self.text}  {time.monotonic() - self._begin:.0f} s  {self.detail()}".rstrip()
+            label = re.split("[:,]", self.text)[0]  # the whole text would leave no room for the rest
+            line = f"{label}  {time.monotonic() - self._begin:.0f} s  {self.detail()}".rstrip()
             if self._terminal:
                 width = shutil.get_terminal_size().columns - 3
                 print(f"\r\x1b[K{SPINNER[turn % len(SPINNER)]} {line[:width]}", end="", flush=True)

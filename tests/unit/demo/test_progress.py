@@ -10,10 +10,10 @@ from _demo import progress
 
 def test_a_step_without_a_terminal_tells_its_text_then_its_state_then_its_time(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PLAIN_EVERY", 0.05)
-    with progress.Step("convert", lambda: "12 sent") as step:
+    with progress.Step("convert: images, parity", lambda: "12 sent") as step:
         time.sleep(0.12)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "> convert"
+    assert lines[0] == "> convert: images, parity"
     assert lines[1] == "  convert  0 s  12 sent"
     assert lines[-1] == f"  {step.seconds:.1f} s"
 
