@@ -25,6 +25,8 @@ _LEFT_OUT = re.compile(
     r"|chmod-socket|chown-socket|no-server)\Z")
 """Options that serve, listen, log or start something else: a trial only loads the application."""
 
+_TELLING = re.compile(r"\b(error|unable|failed|invalid|cannot|can't|no such|denied)\b|!!!", re.IGNORECASE)
+
 _STEADY = 0.5
 """Seconds that a vassal must go on after its first answer."""
 
@@ -78,8 +80,7 @@ def explain(log: str) -> Problem:
     if raised:
         return Problem("its application does not load: " + raised[-1], "\n".join(lines[-15:]))
     refused = [line for line in lines if re.match(r"\w+\(\): .* \[\S+ line \d+\]", line) and not line.startswith("unlink()")]
-    telling = refused or [line for line in lines if re.search(r"\b(error|unable|failed|invalid|cannot|can't|no such|denied|!!!)", line, re.IGNORECASE)
-               and "running as root" not in line and "no app loaded" not in line]
+    telling = refused or [line for line in lines if _TELLING.search(line) and "running as root" not in line and "no app loaded" not in line]
     return Problem("uWSGI says: " + telling[-1].strip() if telling else "it said nothing about why", "\n".join(lines[-15:]))
 
 

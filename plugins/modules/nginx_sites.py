@@ -15,7 +15,8 @@ description:
   - The configuration is tested as it will stand before anything is moved, then moved, nginx is reloaded, and the reload is proven by new
     worker processes. If any of that fails, everything is put back, new files are removed, and the message names the site and nginx's complaint.
   - When nginx runs an older configuration than the one on disk, because somebody's reload failed, it is reloaded.
-author: gantry.webstack contributors
+author:
+  - gantry.webstack contributors (@gantry)
 attributes:
   check_mode:
     support: partial

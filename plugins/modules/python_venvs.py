@@ -17,7 +17,8 @@ description:
   - Every interpreter is looked for before anything is touched; one that is not there fails with what is available.
   - An environment whose Python no longer is the interpreter's minor version is made anew.
   - The environment of a service whose journal says that it runs in a container is left alone.
-author: gantry.webstack contributors
+author:
+  - gantry.webstack contributors (@gantry)
 attributes:
   check_mode:
     support: partial

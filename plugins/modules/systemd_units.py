@@ -13,7 +13,8 @@ description:
   - Writes unit files below C(/etc/systemd/system), enables and starts units, the whole list in one call.
   - A unit that was started before its file was last written is restarted, also when the file was written by an earlier run that did not get that far.
   - Unlike M(ansible.builtin.systemd_service) it bears, in check mode, units whose package is not installed yet.
-author: gantry.webstack contributors
+author:
+  - gantry.webstack contributors (@gantry)
 attributes:
   check_mode:
     support: full

@@ -18,7 +18,8 @@ description:
   - A vassal that does not run, or whose workers are older than its file or one of its O(vassals[].watch) files, is started or reloaded, also when
     an earlier run ended before it could.
   - A service whose journal says that it runs in a container is left there; its vassal is kept right at the place where it is parked.
-author: gantry.webstack contributors
+author:
+  - gantry.webstack contributors (@gantry)
 attributes:
   check_mode:
     support: full

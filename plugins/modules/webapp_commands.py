@@ -14,7 +14,8 @@ description:
   - They run when the commands, the environment, the code (as M(gantry.webstack.webapps) left it) or the virtual environment (as
     M(gantry.webstack.python_venvs) left it) differ from those of the last run that succeeded.
   - Services whose journal says that they run in a container are left alone.
-author: gantry.webstack contributors
+author:
+  - gantry.webstack contributors (@gantry)
 attributes:
   check_mode:
     support: full

@@ -16,7 +16,8 @@ description:
   - Secret files are C(0400) and owned by the service's user. Their values appear in no log and no diff.
   - Crontabs and tmpfiles.d lines of services that are no longer in the list are removed; users, code, directories and secrets stay.
   - Of a service whose journal says that it runs in a container, code, crontab and socket directory are left alone.
-author: gantry.webstack contributors
+author:
+  - gantry.webstack contributors (@gantry)
 attributes:
   check_mode:
     support: full

@@ -66,7 +66,8 @@ def test_a_trial_loads_and_serves_nothing() -> None:
     content = ("; head\n[uwsgi]\nwebstack-dollar = $\nsocket = /run/s\n"
                "plugins = python3\nuid = shop\nmaster = true\nlogto = /l\nmodule = wsgi\n"
                "processes = 4\n"
-               "stats = /s\nattach-daemon = celery\nmule = x.py\nspooler = /q\nlazy-apps = true\nhttp-socket = :80\nenv = A=b\ncron = 1 1 1 1 1 x\nvacuum = true\n")
+               "stats = /s\nattach-daemon = celery\nmule = x.py\nspooler = /q\nlazy-apps = true\nhttp-socket = :80\nenv = A=b\n"
+               "cron = 1 1 1 1 1 x\nvacuum = true\n")
     assert _emperor.trial_text(content) == ("; head\n[uwsgi]\nwebstack-dollar = $\nplugins = python3\nuid = shop\nmodule = wsgi\nenv = A=b\n"
                                             "need-app = true\nsocket = 127.0.0.1:0\n")
 

@@ -59,8 +59,8 @@ def test_a_path_cannot_leave_the_root() -> None:
 
 
 def test_params() -> None:
-    params = client.wsgi_params("POST", "/a%20b?x=%20", "h.test:8080", [("Cookie", "a=1"), ("cookie", "b=2"), ("Accept", "x"), ("ACCEPT", "y"), ("Host", "no"),
-                                                                   ("Content-Type", "t/p")], body_length=3, scheme="https")
+    headers = [("Cookie", "a=1"), ("cookie", "b=2"), ("Accept", "x"), ("ACCEPT", "y"), ("Host", "no"), ("Content-Type", "t/p")]
+    params = client.wsgi_params("POST", "/a%20b?x=%20", "h.test:8080", headers, body_length=3, scheme="https")
     assert params["PATH_INFO"] == "/a b"
     assert (params["REQUEST_URI"], params["QUERY_STRING"]) == ("/a%20b?x=%20", "x=%20")
     assert (params["SERVER_NAME"], params["SERVER_PORT"], params["HTTP_HOST"]) == ("h.test", "8080", "h.test:8080")

@@ -1,3 +1,5 @@
 """A service whose code does not import."""
 
-import nothing_of_that_name  # noqa: F401
+import nothing_of_that_name
+
+application = nothing_of_that_name.application
