@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Installs what is missing of a list of Debian packages in one call, and asks dpkg's database before anything else, which takes milliseconds.
   - Unlike M(ansible.builtin.apt) it needs no C(python3-apt) on the target, so that check mode tells the truth on a host that has nothing yet.
-author: gantry.webstack contributors
+author:
+  - gantry.webstack contributors (@gantry)
 attributes:
   check_mode:
     support: full
