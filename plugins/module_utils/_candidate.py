@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import grp
 import os
 import pwd
@@ -141,7 +142,7 @@ class CandidateModule(WebstackModule):
         client.containers.run(
             candidate.image, [candidate.service["uwsgi"]["binary"], "--ini", config.CONFIG], name=candidate.name, detach=True,
             user=candidate.user, group_add=candidate.groups, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"],
-            pids_limit=PIDS_LIMIT, network_mode=candidate.network, hostname=None if candidate.network == "host" else sockets.gethostname(),
+            pids_limit=PIDS_LIMIT, sysctls=config.sysctls(candidate.service, candidate.network), network_mode=candidate.network, hostname=None if candidate.network == "host" else sockets.gethostname(),
             environment=dict(candidate.service.get("environment", {})), tmpfs={"/tmp": "mode=1777", "/var/tmp": "mode=1777"},
             mounts=[{"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only} for mount in candidate.mounts],
             log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
@@ -150,6 +151,7 @@ class CandidateModule(WebstackModule):
     def _make_places(self, candidate: Candidate) -> None:
         """The container's configuration, readable by its user alone where it is secret, and its socket directory."""
         uid, gid = (int(part) for part in candidate.user.split(":"))
+        forget(candidate.service["name"])
         _journal.private_dir(candidate.directory)
         _journal.write_private(os.path.join(candidate.directory, "uwsgi.ini"), candidate.config, 0o444)
         if candidate.secrets is not None:
@@ -181,14 +183,14 @@ def discard(client: Any, journal: _journal.Journal) -> None:
     container = find_container(client, journal.candidate.get("container", ""))
     if container is not None:
         remove_container(container)
-    forget(journal)
+    forget(journal.name)
     journal.record("discarded", phase=_journal.HOST, candidate=None)
 
 
-def forget(journal: _journal.Journal) -> None:
-    """Remove a candidate's configuration, secrets included."""
-    if journal.candidate:
-        shutil.rmtree(os.path.join(_paths.service_state(journal.name), journal.candidate["slot"]), ignore_errors=True)
+def forget(name: str) -> None:
+    """Remove the configuration of a service's candidates, secrets included."""
+    for slot in glob.glob(os.path.join(glob.escape(_paths.service_state(name)), "[0-9a-f]" * 12)):
+        shutil.rmtree(slot, ignore_errors=True)
 
 
 def last_words(log: str) -> str:

@@ -89,6 +89,17 @@ def network(service: Mapping[str, Any]) -> str:
     return "bridge" if hosts else "none"
 
 
+SOMAXCONN = 4096
+"""What a new network namespace allows as a listen queue since Linux 5.4 (listen(2))."""
+
+
+def sysctls(service: Mapping[str, Any], net: str) -> Dict[str, str]:
+    """Kernel settings of the container's own network namespace: uWSGI refuses a ``listen`` that is larger than somaxconn."""
+    wanted = service.get("uwsgi", {}).get("options", {}).get("listen", 0)
+    large = str(wanted).isdigit() and int(wanted) > SOMAXCONN and net != "host"
+    return {"net.core.somaxconn": str(wanted)} if large else {}
+
+
 def slot(image: str, text: str, secrets_text: str, bound: Sequence[Mount], net: str) -> str:
     """The name of one exact candidate: 12 hex digits of what it is made of. The same input is the same container."""
     # Paths of the slot's own files would make the digest depend on itself.

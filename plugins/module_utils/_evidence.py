@@ -28,7 +28,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils import (
 )
 from ansible_collections.gantry.webstack.plugins.module_utils._dpkg import Dpkg
 from ansible_collections.gantry.webstack.plugins.module_utils._hostfs import HostFs
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule
+from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule, yield_cpu
 from ansible_collections.gantry.webstack.plugins.module_utils._redact import is_secret, redact
 
 _VENV_KEYS = ("virtualenv", "venv", "home", "pyhome")
@@ -152,6 +152,7 @@ class EvidenceModule(WebstackModule):
 
     def run(self) -> None:
         """See WebstackModule."""
+        yield_cpu()
         self.result["evidence"] = collect()
 
 

@@ -14,7 +14,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils._closure import SE
 from ansible_collections.gantry.webstack.plugins.module_utils._harvest import Harvest, System
 from ansible_collections.gantry.webstack.plugins.module_utils._hostfs import HostFs
 from ansible_collections.gantry.webstack.plugins.module_utils._layers import FileChanged, Image, Layer
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule, host_lock
+from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule, host_lock, yield_cpu
 
 try:
     import docker.errors
@@ -181,6 +181,7 @@ class ImageHarvest(WebstackModule):
         self.result["images"] = []
         if not services:
             return
+        yield_cpu()
         with contextlib.ExitStack() as stack:
             client = self._client(stack)
             builder = Builder(services)

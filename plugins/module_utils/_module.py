@@ -49,6 +49,12 @@ def run(argv: Sequence[str], stdin: Optional[str] = None, env: Optional[Mapping[
     return done
 
 
+def yield_cpu() -> None:
+    """Let the host's services go first: what reads much or asks often runs at a lower priority (nice(2))."""
+    with contextlib.suppress(OSError):
+        os.nice(10)
+
+
 @contextlib.contextmanager
 def host_lock(path: str = LOCK_FILE) -> Iterator[None]:
     """Hold the host's lock: two runs never change one host at the same time. Raises WebstackError when taken."""

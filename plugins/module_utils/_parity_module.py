@@ -12,7 +12,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils import _journal, _
 from ansible_collections.gantry.webstack.plugins.module_utils._ask import ask, first_site
 from ansible_collections.gantry.webstack.plugins.module_utils._candidate import discard
 from ansible_collections.gantry.webstack.plugins.module_utils._engine import engine
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule, host_lock
+from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError, WebstackModule, host_lock, yield_cpu
 from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_client import Response, UwsgiError
 
 AT_ONCE = 4
@@ -44,6 +44,7 @@ class ParityModule(WebstackModule):
         open_moves = [(service, journal) for service, journal in moves if journal.runtime == _journal.HOST and journal.phase != "switching"]
         if self.check_mode or not open_moves:
             return
+        yield_cpu()
         with host_lock():
             for service, journal in open_moves:
                 report = self._prove(service, journal)

@@ -138,7 +138,7 @@ class Move:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_paths.tmpfiles_conf(self.name, "container"))
         self.stack.restore()
-        forget(self.journal)
+        forget(self.name)
         self.journal.record("host", phase=_journal.HOST, candidate=None, host=None)
 
     def _await_jobs(self, container: Any, timeout: float) -> None:

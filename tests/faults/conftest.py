@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ class Play:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
         if target:
-            self.host.run("pkill", "-KILL", "-f", "[A]nsiballZ_|[a]nsible_module", check=False)
+            self.host.run("pkill", "-KILL", "--full", "^/usr/bin/python3$", check=False)  # a pipelined module is read from standard input
 
     def wait(self) -> tuple[int, str]:
         """Exit code and output of a run that may end by itself."""
@@ -79,13 +78,23 @@ class Host:
         """Start a playbook and do not wait."""
         return Play(self, playbook, extra)
 
-    def journal(self, service: str) -> dict[str, Any]:
-        """A service's journal; empty before its first move."""
-        return json.loads(self.run("cat", f"/var/lib/webstack/{service}/journal.json", check=False) or "{}")
+    def journals(self) -> dict[str, dict[str, Any]]:
+        """The journal of each service; empty before its first move."""
+        lines = self.run("sh", "-c", "cd /var/lib/webstack && for file in */journal.json; do echo; tr -d '\\n' < $file; done", check=False).splitlines()
+        found = {journal["service"]["name"]: journal for journal in map(json.loads, filter(None, lines)) if "service" in journal}
+        return {name: found.get(name, {"runtime": "host", "phase": "host"}) for name in SITES}
 
     def runtimes(self) -> dict[str, str]:
         """Where each service runs, by its journal."""
-        return {name: self.journal(name).get("runtime", "host") for name in SITES}
+        return {name: journal["runtime"] for name, journal in self.journals().items()}
+
+    def phases(self) -> set[str]:
+        """How far the services have come, by their journals."""
+        return {journal["phase"] for journal in self.journals().values()}
+
+    def at_work(self) -> bool:
+        """Does a module hold the host's lock?"""
+        return self.run("sh", "-c", "flock --nonblock /run/lock/webstack.lock true || echo held", check=False) == "held"
 
     def containers(self) -> list[str]:
         """The services that have a container, by the engine; running or not."""
@@ -100,12 +109,10 @@ class Host:
         return {name: self.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Host: {host}", f"http://127.0.0.1{path}")
                 for name, (host, path) in SITES.items()}
 
-    def until(self, condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-        """Poll; fails the test when it does not happen."""
-        deadline = time.monotonic() + seconds
+    def until(self, play: Play, condition: Callable[[], bool], what: str) -> None:
+        """Poll while the playbook runs; fails the test when it ends before."""
         while not condition():
-            assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
-            time.sleep(0.05)
+            assert play.process.poll() is None, f"the playbook ended before {what}: {play.wait()[1]}"
 
     def plan(self) -> dict[str, Any]:
         """The plan on the control node."""

@@ -72,3 +72,11 @@ def test_the_same_input_is_the_same_container_and_a_new_secret_is_another() -> N
     mounts = config.mounts(SERVICE, "a", None, lambda path: True)
     names = {config.slot("sha256:1", "[uwsgi]", secret, mounts, "none") for secret in ("one", "one", "two")}
     assert len(names) == 2
+
+
+@pytest.mark.parametrize(("listen", "net", "sysctls"), [
+    (None, "none", {}), (1024, "none", {}), ("8192", "none", {"net.core.somaxconn": "8192"}), (8192, "host", {}), (8192, "bridge", {"net.core.somaxconn": "8192"}),
+])
+def test_a_long_queue_needs_the_kernels_leave(listen: object, net: str, sysctls: dict[str, str]) -> None:
+    options = {} if listen is None else {"listen": listen}
+    assert config.sysctls({"name": "shop", "uwsgi": {"options": options}}, net) == sysctls
