@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _tree
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
 
 MODULE = "gantry.webstack.webapps"

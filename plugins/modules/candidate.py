@@ -77,7 +77,7 @@ log:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._candidate import CandidateModule
+from ansible_collections.gantry.webstack.plugins.module_utils.move._candidate import CandidateModule
 
 
 def main() -> None:

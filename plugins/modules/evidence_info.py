@@ -88,7 +88,7 @@ evidence:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._evidence import EvidenceModule
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence import EvidenceModule
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ images:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._image import ImageHarvest
+from ansible_collections.gantry.webstack.plugins.module_utils.image._image import ImageHarvest
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ put_back:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._nginx_sites import NginxSites
+from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx_sites import NginxSites
 
 
 def main() -> None:

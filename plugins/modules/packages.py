@@ -65,7 +65,7 @@ installed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._packages import Packages
+from ansible_collections.gantry.webstack.plugins.module_utils.install._packages import Packages
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ differences:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._parity_module import ParityModule
+from ansible_collections.gantry.webstack.plugins.module_utils.move._parity_module import ParityModule
 
 
 def main() -> None:

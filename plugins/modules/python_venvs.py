@@ -103,7 +103,7 @@ contained:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._python_venvs import PythonVenvs
+from ansible_collections.gantry.webstack.plugins.module_utils.install._python_venvs import PythonVenvs
 
 
 def main() -> None:

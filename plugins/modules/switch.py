@@ -81,7 +81,7 @@ services:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._switch import SwitchModule
+from ansible_collections.gantry.webstack.plugins.module_utils.move._switch import SwitchModule
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ actions:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._systemd_units import SystemdUnits
+from ansible_collections.gantry.webstack.plugins.module_utils.install._systemd_units import SystemdUnits
 
 
 def main() -> None:

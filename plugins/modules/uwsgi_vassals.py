@@ -156,7 +156,7 @@ put_back:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_vassals import UwsgiVassals
+from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vassals import UwsgiVassals
 
 
 def main() -> None:

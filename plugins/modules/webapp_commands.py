@@ -96,7 +96,7 @@ service:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._webapp_commands import WebappCommands
+from ansible_collections.gantry.webstack.plugins.module_utils.install._webapp_commands import WebappCommands
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ contained:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils._webapps import Webapps
+from ansible_collections.gantry.webstack.plugins.module_utils.install._webapps import Webapps
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.plugin_utils import render_nginx, render_uwsgi
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.gantry.webstack.plugins.module_utils._paths import host_socket
+from ansible_collections.gantry.webstack.plugins.module_utils.common._paths import host_socket
 
 try:
     import jmespath

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _nginx_text
-from ansible_collections.gantry.webstack.plugins.module_utils._redact import MASK
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK
 
 try:
     import crossplane

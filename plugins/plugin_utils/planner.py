@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.gantry.webstack.plugins.module_utils._redact import MASK
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK
 from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_config
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan, Service, validate
 

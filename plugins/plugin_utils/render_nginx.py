@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.gantry.webstack.plugins.module_utils._own_files import MARK
+from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 from ansible_collections.gantry.webstack.plugins.plugin_utils.render_uwsgi import unix_socket
 

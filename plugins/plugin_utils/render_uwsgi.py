@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _paths
-from ansible_collections.gantry.webstack.plugins.module_utils._own_files import MARK
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 
 ALIASES = {

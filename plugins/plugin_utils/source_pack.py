@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _tree
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
 
 
 def find(path: str, base: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from conftest import SITES, Host
 
-
 MOMENTS = {
     "during the image build": lambda host: host.phases() == {"host"} and host.at_work(),
     "while the candidates start": lambda host: "candidate" in host.phases(),

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.playbook.task import Task
 
 from ansible_collections.gantry.webstack.plugins.action import python_venvs, webapps
-from ansible_collections.gantry.webstack.plugins.module_utils import _tree
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
 
 
 def plugin(kind: Any, answers: list[dict[str, Any]], check: bool = False, **options: Any) -> Any:

@@ -9,7 +9,7 @@ import os
 import struct
 from typing import BinaryIO, Dict, List, Optional, Sequence, Union
 
-from ansible_collections.gantry.webstack.plugins.module_utils._hostfs import Fs, Stat
+from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import Fs, Stat
 
 Node = Union[bytes, str, Stat]
 

@@ -8,9 +8,9 @@ from typing import Any, Dict
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils._app_tree import AppTree, editable_places
-from ansible_collections.gantry.webstack.plugins.module_utils._hostfs import Stat
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.image._app_tree import AppTree, editable_places
+from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import Stat
 from ansible_collections.gantry.webstack.tests.unit.plugins.module_utils.image_helpers import FakeFs, elf
 
 SERVICE: Dict[str, Any] = {"name": "shop", "user": {"name": "shop", "uid": 2001, "gid": 2001}, "code": {"path": "/srv/shop/current"},

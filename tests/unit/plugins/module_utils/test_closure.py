@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils._closure import Closure, Host, is_runtime, which
-from ansible_collections.gantry.webstack.plugins.module_utils._dpkg import Dpkg, Stanza
-from ansible_collections.gantry.webstack.plugins.module_utils._hostfs import Stat
+from ansible_collections.gantry.webstack.plugins.module_utils.image._closure import Closure, Host, is_runtime, which
+from ansible_collections.gantry.webstack.plugins.module_utils.image._dpkg import Dpkg, Stanza
+from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import Stat
 from ansible_collections.gantry.webstack.tests.unit.plugins.module_utils.image_helpers import FakeFs, elf
 
 LIB = "/usr/lib/x86_64-linux-gnu/"

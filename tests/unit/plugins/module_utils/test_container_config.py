@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _container_config as config
-from ansible_collections.gantry.webstack.plugins.module_utils import _uwsgi_config
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _uwsgi_config
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config as config
 
 SERVICE = {
     "name": "shop",
@@ -75,7 +75,11 @@ def test_the_same_input_is_the_same_container_and_a_new_secret_is_another() -> N
 
 
 @pytest.mark.parametrize(("listen", "net", "sysctls"), [
-    (None, "none", {}), (1024, "none", {}), ("8192", "none", {"net.core.somaxconn": "8192"}), (8192, "host", {}), (8192, "bridge", {"net.core.somaxconn": "8192"}),
+    (None, "none", {}),
+    (1024, "none", {}),
+    ("8192", "none", {"net.core.somaxconn": "8192"}),
+    (8192, "host", {}),
+    (8192, "bridge", {"net.core.somaxconn": "8192"}),
 ])
 def test_a_long_queue_needs_the_kernels_leave(listen: object, net: str, sysctls: dict[str, str]) -> None:
     options = {} if listen is None else {"listen": listen}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _cron
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron
 
 CRONTAB = """\
 # the shop's jobs

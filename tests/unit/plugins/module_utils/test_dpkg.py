@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils._dpkg import Dpkg, parse_depends, parse_diversions, parse_status
+from ansible_collections.gantry.webstack.plugins.module_utils.image._dpkg import Dpkg, parse_depends, parse_diversions, parse_status
 from ansible_collections.gantry.webstack.tests.unit.plugins.module_utils.image_helpers import FakeFs
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/dpkg"

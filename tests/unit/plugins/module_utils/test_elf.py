@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _elf
+from ansible_collections.gantry.webstack.plugins.module_utils.image import _elf
 from ansible_collections.gantry.webstack.tests.unit.plugins.module_utils.image_helpers import elf
 
 NAMES = st.text("abcdefghijklmnop.+-_0123456789", min_size=1, max_size=20)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _emperor
-from ansible_collections.gantry.webstack.plugins.module_utils._processes import Process
+from ansible_collections.gantry.webstack.plugins.module_utils.common._processes import Process
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "install"
 

@@ -14,14 +14,14 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import (
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence,
     _evidence_code,
     _evidence_host,
     _evidence_paths,
     _evidence_python,
     _evidence_uwsgi,
-    _proc,
 )
 
 ME = _evidence_paths.Subject(4242, {4242})

@@ -8,11 +8,11 @@ from typing import Any, Dict
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _accounts, _commands, _harvest
-from ansible_collections.gantry.webstack.plugins.module_utils._closure import Host
-from ansible_collections.gantry.webstack.plugins.module_utils._harvest import Harvest, System
-from ansible_collections.gantry.webstack.plugins.module_utils._ldso import CacheEntry, parse_cache, render_cache
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.image import _accounts, _commands, _harvest
+from ansible_collections.gantry.webstack.plugins.module_utils.image._closure import Host
+from ansible_collections.gantry.webstack.plugins.module_utils.image._harvest import Harvest, System
+from ansible_collections.gantry.webstack.plugins.module_utils.image._ldso import CacheEntry, parse_cache, render_cache
 from ansible_collections.gantry.webstack.tests.unit.plugins.module_utils.image_helpers import FakeFs, elf
 
 PASSWD = ("root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/:/usr/sbin/nologin\nwww-data:x:33:33::/var/www:/bin/sh\n"

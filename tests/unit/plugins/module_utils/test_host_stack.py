@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _host_stack, _paths
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _host_stack
 
 INI = "[uwsgi]\n# socket = /run/uw/%n.sock is the default\nmodule = app\nsocket = /run/uw/%n.sock\n"
 

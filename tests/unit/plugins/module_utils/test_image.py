@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 pytest.importorskip("docker")
 import docker.errors
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _image, _layers
-from ansible_collections.gantry.webstack.plugins.module_utils._hostfs import HostFs
-from ansible_collections.gantry.webstack.plugins.module_utils._layers import Entry, FileChanged, Image
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.image import _image, _layers
+from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import HostFs
+from ansible_collections.gantry.webstack.plugins.module_utils.image._layers import Entry, FileChanged, Image
 
 # Docker: distribution/reference, path-component
 COMPONENT = re.compile(r"webstack/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _layers
-from ansible_collections.gantry.webstack.plugins.module_utils._layers import Entry, FileChanged, Image, SecretFound
+from ansible_collections.gantry.webstack.plugins.module_utils.image import _layers
+from ansible_collections.gantry.webstack.plugins.module_utils.image._layers import Entry, FileChanged, Image, SecretFound
 
 SEGMENT = st.text("abcXYZ.-_ äß", min_size=1, max_size=30).filter(lambda text: text not in (".", ".."))
 PATHS = st.lists(SEGMENT, min_size=1, max_size=5).map(lambda parts: "/" + "/".join(parts))

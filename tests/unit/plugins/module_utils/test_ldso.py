@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _elf, _ldso
+from ansible_collections.gantry.webstack.plugins.module_utils.image import _elf, _ldso
 from ansible_collections.gantry.webstack.tests.unit.plugins.module_utils.image_helpers import FakeFs, elf
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/ldso"

@@ -10,9 +10,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _nginx_sites as nginx
-from ansible_collections.gantry.webstack.plugins.module_utils._module import CommandError, WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils._own_files import MARK
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_sites as nginx
+from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
 
 
 @pytest.mark.parametrize(("stderr", "complaint"), [

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _own_files as own
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files as own
 
 MINE = "# " + own.MARK + "\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _packages
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _packages
 
 
 @pytest.mark.parametrize(("installed", "available", "needed"), [

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _parity
-from ansible_collections.gantry.webstack.plugins.module_utils._uwsgi_client import Response
+from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import Response
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _parity
 
 
 def answer(body: bytes = b"hello", status: int = 200, headers: list[tuple[str, str]] | None = None) -> Response:
@@ -40,7 +40,7 @@ def test_a_token_that_is_new_in_each_answer_is_noise(tokens: list[object]) -> No
 
 @pytest.mark.parametrize(("candidate", "said"), [
     (answer(status=500), "status 500, the host's 200"),
-    (answer(headers=[("Content-Type", "application/octet-stream")]), "header content-type is ['application/octet-stream'], the host's ['text/html; charset=utf-8']"),
+    (answer(headers=[("Content-Type", "text/plain")]), "header content-type is ['text/plain'], the host's ['text/html; charset=utf-8']"),
     (answer(headers=[]), "header content-type is missing, the host's ['text/html; charset=utf-8']"),
     (answer(headers=[("Content-Type", "text/html; charset=utf-8"), ("X-New", "1")]), "header x-new is ['1'], the host's missing"),
     (answer(b"hallo"), "body says 'hallo' where the host says 'hello'"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _processes
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
 
 # /proc/1/stat of a Debian 12 host, with a name that tries to confuse
 STAT = ("1 (sys) temd) S 0 1 1 0 -1 4194560 3905 16528 2 9 18 14 8 7 20 0 1 0 270082 104259584 2957 18446744073709551615 94737670463488 "

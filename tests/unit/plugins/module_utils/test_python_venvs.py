@@ -10,9 +10,10 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _journal, _paths, _requirements
-from ansible_collections.gantry.webstack.plugins.module_utils import _python_venvs as venvs
-from ansible_collections.gantry.webstack.plugins.module_utils._module import CommandError, WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _python_venvs as venvs
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _requirements
 
 AVAILABLE = {"/usr/bin/python3": "3.11.2", "/usr/bin/python3.11": "3.11.2", "/usr/local/bin/python3.13": "3.13.1", "/opt/py/bin/python3.9": "3.9.18"}
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _nginx_text, _redact
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text, _redact
 
 
 @pytest.mark.parametrize(("name", "value", "secret"), [

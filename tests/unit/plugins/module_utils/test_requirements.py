@@ -12,7 +12,7 @@ from typing import Dict
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _requirements as requirements
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _requirements as requirements
 
 LOCK = """\
 # made by uv pip compile --generate-hashes

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _seam
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _seam
 
 # Recorded on Debian 12: a listener with one accepted connection and one that waits, one from nowhere, one in the abstract namespace.
 PROC_NET_UNIX = """\
@@ -25,7 +26,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
 
 
 def test_listeners_and_open_requests_are_told_apart() -> None:
-    sockets = _seam.parse_proc_net_unix(PROC_NET_UNIX)
+    sockets = _proc.parse_net_unix(PROC_NET_UNIX)
     assert [item.path for item in sockets if item.listening] == ["/run/uwsgi/shop/uwsgi.sock", "/run/a path with spaces", "@/tmp/dbus"]
     assert _seam.open_requests(sockets, ["/run/uwsgi/shop/uwsgi.sock"]) == 2
     assert _seam.listens(sockets, ["/run/a path with spaces"])
@@ -43,9 +44,9 @@ def test_the_kernel_shows_a_waiting_request_until_it_is_done(tmp_path: Path) -> 
     path = tmp_path / "seam.sock"
     with listener(path) as server, socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        assert _seam.open_requests(_seam.unix_sockets(), [str(path)]) == 1
+        assert _seam.open_requests(_proc.unix_sockets(), [str(path)]) == 1
         accepted = server.accept()[0]
-        assert _seam.open_requests(_seam.unix_sockets(), [str(path)]) == 1
+        assert _seam.open_requests(_proc.unix_sockets(), [str(path)]) == 1
         assert not _seam.drained(None, [str(path)], 0)
         accepted.close()
         assert _seam.drained(None, [str(path)], 1)

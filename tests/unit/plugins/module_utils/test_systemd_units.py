@@ -8,7 +8,7 @@ from typing import List, Optional
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils._systemd_units import State, actions
+from ansible_collections.gantry.webstack.plugins.module_utils.install._systemd_units import State, actions
 
 
 def state(content: Optional[str] = None, loaded: bool = True, active: bool = True, enabled: bool = True,

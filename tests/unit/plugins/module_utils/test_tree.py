@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _tree
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
 
 NAMES = st.sampled_from(["a", "b.py", "d/a", "d/e/f", "g/x"])
 

@@ -11,8 +11,8 @@ from typing import List, Optional, Tuple
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _users
-from ansible_collections.gantry.webstack.plugins.module_utils._module import CommandError, WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _users
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError
 
 HOST = _users.Known({"root": (0, 0), "old": (2000, 2000)}, {"root": 0, "old": 2000})
 

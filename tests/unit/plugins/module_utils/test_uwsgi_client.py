@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _uwsgi_client as client
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _uwsgi_client as client
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _uwsgi_config as uwsgi
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _uwsgi_config as uwsgi
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "uwsgi"
 CASES: Dict[str, Dict[str, Any]] = json.loads((FIXTURES / "cases.json").read_text(encoding="utf-8"))

@@ -12,10 +12,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _emperor, _journal, _paths
-from ansible_collections.gantry.webstack.plugins.module_utils import _uwsgi_vassals as vassals
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils._own_files import MARK
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _uwsgi_vassals as vassals
+from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
 
 
 def test_secrets_are_never_told() -> None:

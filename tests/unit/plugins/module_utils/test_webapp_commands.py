@@ -11,9 +11,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _paths, _users
-from ansible_collections.gantry.webstack.plugins.module_utils import _webapp_commands as webapp_commands
-from ansible_collections.gantry.webstack.plugins.module_utils._module import CommandError, WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths, _users
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _webapp_commands as webapp_commands
 
 SERVICE: Dict[str, Any] = {"name": "shop", "user": "shop", "group": "shop", "chdir": "/srv/shop", "venv": "/srv/venv", "environment": {"A": "b"},
                            "commands": [["python", "manage.py", "migrate"], ["true"]]}

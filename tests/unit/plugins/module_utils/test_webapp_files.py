@@ -9,9 +9,10 @@ from typing import Dict
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _cron, _tree
-from ansible_collections.gantry.webstack.plugins.module_utils import _webapp_files as files
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _webapp_files as files
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
 
 JOBS = [{"when": "*/5 * * * *", "user": "shop", "command": "/srv/shop/tick --now"}, {"when": "@daily", "user": "root", "command": "/bin/true"}]

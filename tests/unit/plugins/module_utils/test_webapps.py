@@ -11,9 +11,10 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _journal, _paths, _tree, _users
-from ansible_collections.gantry.webstack.plugins.module_utils import _webapps as webapps
-from ansible_collections.gantry.webstack.plugins.module_utils._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _users
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _webapps as webapps
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _uwsgi_config
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _uwsgi_config
 from ansible_collections.gantry.webstack.plugins.plugin_utils import model, render_uwsgi
 
 

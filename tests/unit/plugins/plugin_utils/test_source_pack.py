@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils import _tree, _webapp_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree, _webapp_files
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
 
 

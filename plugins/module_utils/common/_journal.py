@@ -1,0 +1,120 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The journal: one JSON file per service on the host that says where it runs and how far a move has come."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from typing import Any, Dict, List, Optional
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+
+HOST, CONTAINER = "host", "container"
+
+
+class Journal:
+    """What is known of one service's move.
+
+    Keys of ``data``: ``runtime`` (host | container: where requests go), ``phase`` (candidate, proven, switching,
+    switched, returning, host), ``service`` (the plan's definition), ``candidate`` (container, image, slot, socket),
+    ``events`` ([{at: seconds since the epoch, event}]). Never a secret value.
+    """
+
+    def __init__(self, name: str, data: Optional[Dict[str, Any]] = None) -> None:
+        self.name = name
+        self.data: Dict[str, Any] = data if data is not None else {"version": 1, "runtime": HOST, "phase": HOST, "events": []}
+
+    @property
+    def runtime(self) -> str:
+        """Where requests go: ``host`` or ``container``."""
+        return self.data["runtime"]
+
+    @property
+    def phase(self) -> str:
+        """How far the move has come."""
+        return self.data["phase"]
+
+    @property
+    def service(self) -> Dict[str, Any]:
+        """The service definition that the move was begun with."""
+        return self.data.get("service", {"name": self.name})
+
+    @property
+    def candidate(self) -> Dict[str, str]:
+        """The container that serves or will serve: container, image, slot, socket; empty when there is none."""
+        return self.data.get("candidate") or {}
+
+    def record(self, event: str, **changes: Any) -> None:
+        """Change keys, append an event and write; a value of None removes its key."""
+        for key, value in changes.items():
+            if value is None:
+                self.data.pop(key, None)
+            else:
+                self.data[key] = value
+        self.data["events"] = (self.data["events"] + [{"at": round(time.time(), 3), "event": event}])[-100:]
+        write_private(path_of(self.name), json.dumps(self.data, indent=1, sort_keys=True) + "\n")
+
+    def at(self, event: str) -> Optional[float]:
+        """When ``event`` happened last, in seconds since the epoch."""
+        return next((item["at"] for item in reversed(self.data["events"]) if item["event"] == event), None)
+
+
+def path_of(name: str) -> str:
+    """Path of a service's journal."""
+    return os.path.join(_paths.service_state(name), "journal.json")
+
+
+def load(name: str) -> Journal:
+    """The journal of ``name``; a fresh one (runtime host) when there is none. Raises WebstackError for a damaged one."""
+    path = path_of(name)
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return Journal(name, json.load(handle))
+    except FileNotFoundError:
+        return Journal(name)
+    except (OSError, ValueError) as exc:
+        raise WebstackError("service %s: its journal %s cannot be read: %s" % (name, path, exc)) from exc
+
+
+def load_all() -> List[Journal]:
+    """The journals of all services that were ever moved on this host, by name."""
+    try:
+        names = sorted(os.listdir(_paths.STATE_DIR))
+    except FileNotFoundError:
+        return []
+    return [load(name) for name in names if os.path.exists(path_of(name))]
+
+
+def private_dir(path: str) -> None:
+    """Make a directory (and STATE_DIR above it) that only root can enter."""
+    os.makedirs(_paths.STATE_DIR, exist_ok=True)
+    os.chmod(_paths.STATE_DIR, 0o700)
+    os.makedirs(path, mode=0o700, exist_ok=True)
+
+
+def write_private(path: str, text: str, mode: int = 0o600, uid: int = 0, gid: int = 0) -> None:
+    """Replace a file in one step (write beside it, sync, rename), so that a killed run never leaves half of it."""
+    private_dir(os.path.dirname(path))
+    replace_file(path, text, mode, uid, gid)
+
+
+def replace_file(path: str, text: str, mode: int, uid: int = 0, gid: int = 0, times_ns: Optional[tuple] = None) -> None:
+    """Replace a file in one step, with mode, owner and (``times_ns``: atime, mtime) times."""
+    fd, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".webstack-")
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fchmod(handle.fileno(), mode)
+            os.fchown(handle.fileno(), uid, gid)
+            os.fsync(handle.fileno())
+        if times_ns is not None:
+            os.utime(temporary, ns=times_ns)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,237 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a host runs beside uWSGI: nginx with its configuration, crontabs, own systemd units, services that were moved already."""
+
+from __future__ import annotations
+
+import glob
+import grp
+import json
+import os
+import pwd
+import re
+import subprocess
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import Process, Sockets
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_KINDS = {"postgres": "postgresql", "redis-server": "redis", "valkey-server": "redis", "mysqld": "mysql", "mariadbd": "mysql", "memcached": "memcached",
+          "beam.smp": "rabbitmq", "master": "smtp", "exim4": "smtp", "mongod": "mongodb", "slapd": "ldap"}
+_PORTS = {5432: "postgresql", 6379: "redis", 3306: "mysql", 11211: "memcached", 5672: "rabbitmq", 25: "smtp", 587: "smtp", 465: "smtp", 27017: "mongodb",
+          389: "ldap", 636: "ldap", 443: "https", 80: "http", 53: "dns"}
+_NEVER = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/run/nscd/", "/var/run/nscd/", "/dev/log", "/run/user/")
+
+
+def user_name(uid: int) -> str:
+    """Name of a user; its number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """Name of a group; its number when it has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def as_owner(argv: List[str], uid: int, gid: int) -> Tuple[int, str, str]:
+    """Run a program that may belong to a service as that service's user, never as root: (rc, stdout, stderr); rc 127 when it cannot start."""
+    identity: Dict[str, Any] = {}
+    if os.geteuid() == 0 and not _trusted(argv[0]):
+        identity = {"user": uid, "group": gid, "extra_groups": []}
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": _PATH, "LC_ALL": "C"},
+                              cwd="/", timeout=20, check=False, **identity)
+    except (OSError, subprocess.SubprocessError) as exc:
+        return 127, "", str(exc)
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def _trusted(program: str) -> bool:
+    """Nobody but root can change the program or a directory above it."""
+    path = os.path.realpath(program)
+    while True:
+        try:
+            info = os.stat(path)
+        except OSError:
+            return False
+        if info.st_uid != 0 or info.st_mode & 0o022:
+            return False
+        if path == "/":
+            return True
+        path = os.path.dirname(path)
+
+
+# -- nginx
+
+def nginx(table: Dict[int, Process]) -> Tuple[Optional[Dict[str, Any]], List[str]]:
+    """({version, binary, config, user, group, text, error}, what could not be seen); None when no nginx runs.
+
+    ``text`` is free of secrets; ``error`` is what ``nginx -T`` said when it failed: its files were broken after it had started.
+    """
+    masters = sorted((process for process in table.values() if process.argv and process.argv[0].startswith("nginx: master process")), key=lambda item: item.pid)
+    if not masters:
+        return None, []
+    master = masters[0]
+    arguments = _nginx_arguments(" ".join(master.argv))
+    binary = master.exe or "/usr/sbin/nginx"
+    blind = ["a second nginx (%s) was not looked at" % " ".join(other.argv) for other in masters[1:]]
+    _rc, _out, version = as_owner([binary, "-v"], master.uid, master.gid)
+    rc, text, errors = as_owner([binary] + arguments + ["-T"], master.uid, master.gid)
+    error = ""
+    if rc != 0:
+        emergencies = [line for line in errors.splitlines() if "[emerg]" in line] or errors.strip().splitlines() or ["no output"]
+        error = redact(re.sub(r"^nginx: \[emerg\] ", "", emergencies[0]))
+    workers = [process for process in table.values() if process.parent == master.pid]
+    worker = next((process for process in workers if "worker process" in process.argv[0]), master)
+    parts = _nginx_text.files(text)
+    match = re.search(r"nginx/(\S+)", version)
+    return {"version": match.group(1) if match else "", "binary": binary, "config": next(iter(parts), ""), "user": user_name(worker.uid),
+            "group": group_name(worker.gid), "text": _nginx_text.clean(text), "error": error}, blind
+
+
+def _nginx_arguments(title: str) -> List[str]:
+    """The arguments in nginx's process title, where the quotes around ``-g`` are lost."""
+    found: List[str] = []
+    for flag, value in re.findall(r" (-[cpge]) (.*?)(?= -[cpgeqt]\b|$)", title):
+        found += [flag, value.strip()]
+    return found
+
+
+# -- crontabs
+
+class CronLine(NamedTuple):
+    """One line of a crontab; ``command`` is redacted."""
+
+    source: str
+    when: str
+    user: str
+    command: str
+
+
+def cron_lines(owned: Any = None) -> Tuple[List[CronLine], List[str]]:
+    """Lines of /etc/crontab, /etc/cron.d and the users' crontabs that no package brought (crontab(5))."""
+    found: List[CronLine] = []
+    blind: List[str] = []
+    for path in ["/etc/crontab"] + sorted(glob.glob("/etc/cron.d/*")):
+        if os.path.isfile(path) and not (owned and owned(path)) and re.fullmatch(r"[\w-]+", os.path.basename(path)):
+            found += _crontab(path, None, blind)
+    for path in sorted(glob.glob("/var/spool/cron/crontabs/*")):
+        found += _crontab(path, os.path.basename(path), blind)
+    return found, blind
+
+
+def _crontab(path: str, user: Optional[str], blind: List[str]) -> List[CronLine]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            text = handle.read()
+    except OSError as exc:
+        blind.append("%s: %s" % (path, exc.strerror))
+        return []
+    found = []
+    for line in text.splitlines():
+        line = line.strip()
+        if not line or line[0] == "#" or re.match(r"\w+\s*=", line):
+            continue
+        match = re.match(r"(@\w+|(?:\S+\s+){4}\S+)\s+(.*)$", line)
+        if match is None:
+            continue
+        when, rest = " ".join(match.group(1).split()), match.group(2)
+        owner = user
+        if owner is None:
+            owner, _space, rest = rest.partition(" ")
+        found.append(CronLine(path, when, owner, redact(rest.strip())))
+    # /etc/crontab's own lines only start the directories of packages
+    return [line for line in found if not (path == "/etc/crontab" and "run-parts" in line.command)]
+
+
+# -- units that were written on this host
+
+class OwnUnit(NamedTuple):
+    """A unit file of the administrator's; ``text`` is never returned."""
+
+    name: str
+    path: str
+    text: str
+
+
+def own_units() -> List[OwnUnit]:
+    """Services and timers in /etc/systemd/system that are files, not links to a package's."""
+    found = []
+    for path in sorted(glob.glob("/etc/systemd/system/*.service") + glob.glob("/etc/systemd/system/*.timer")):
+        if not os.path.islink(path) and os.path.isfile(path):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as handle:
+                    found.append(OwnUnit(os.path.basename(path), path, handle.read()))
+            except OSError:
+                continue
+    return found
+
+
+# -- services that run in a container already
+
+def converted() -> Tuple[List[Dict[str, Any]], List[str]]:
+    """Service definitions from the journals that say runtime=container."""
+    found: List[Dict[str, Any]] = []
+    blind: List[str] = []
+    for path in sorted(glob.glob(os.path.join(_paths.STATE_DIR, "*", "journal.json"))):
+        try:
+            with open(path, encoding="utf-8") as handle:
+                data = json.load(handle)
+        except (OSError, ValueError) as exc:
+            blind.append("%s: %s" % (path, exc))
+            continue
+        if data.get("runtime") == "container" and isinstance(data.get("service"), dict):
+            found.append(dict(data["service"], runtime="container"))
+    return found, blind
+
+
+# -- sockets
+
+def needs(processes: List[Process], sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, Process]) -> List[Dict[str, str]]:
+    """{kind, address} of what the processes are connected to, by the listener's process where it is local."""
+    listening = {tcp.local: inode for inode, tcp in sockets.tcp.items() if tcp.listening}
+    own = {tcp.local.rsplit(":", 1)[1] for process in processes for inode in process.inodes
+           for tcp in [sockets.tcp.get(inode)] if tcp is not None and tcp.listening}
+    paths = {path: inode for inode, path in sockets.unix_listening.items()}
+    found: Set[Tuple[str, str]] = set()
+    for process in processes:
+        for inode in process.inodes:
+            tcp = sockets.tcp.get(inode)
+            path = sockets.peer_path(inode)
+            if tcp is not None and not tcp.listening and tcp.local.rsplit(":", 1)[1] not in own:
+                host, port = tcp.remote.rsplit(":", 1)
+                listener = next((listening[name] for name in (tcp.remote, "0.0.0.0:" + port, "[::]:" + port) if name in listening), None)
+                local = listener is not None and (host.startswith("127.") or host == "[::1]" or any(name.startswith(host + ":") for name in listening))
+                kind = _kind_of(holders, table, listener) if local and listener is not None else ""
+                found.add((kind or _PORTS.get(int(port), "tcp"), tcp.remote))
+            elif path.startswith("/") and not path.startswith(_NEVER) and path in paths:
+                found.add((_kind_of(holders, table, paths[path]) or "unix", "unix:" + path))
+    return [{"kind": kind, "address": address} for kind, address in sorted(found)]
+
+
+def _kind_of(holders: Dict[int, Set[int]], table: Dict[int, Process], inode: int) -> str:
+    names = sorted({name for pid in holders.get(inode, set()) if pid in table for name in (table[pid].name, os.path.basename(table[pid].exe)) if name})
+    return next((_KINDS[name] for name in names if name in _KINDS), names[0] if names else "")
+
+
+def listeners(sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, Process]) -> List[Dict[str, str]]:
+    """{address, process, user, unit} of every TCP listener and every UNIX listener with a path, sorted; no PIDs."""
+    found: Dict[str, Dict[str, str]] = {}
+    addresses = [(inode, tcp.local) for inode, tcp in sockets.tcp.items() if tcp.listening]
+    addresses += [(inode, "unix:" + path) for inode, path in sockets.unix_listening.items() if path.startswith("/")]
+    for inode, address in addresses:
+        processes = [table[pid] for pid in sorted(holders.get(inode, set())) if pid in table]
+        if processes and not address[5:].startswith(_NEVER):
+            first = processes[0]
+            found[address] = {"address": address, "process": first.name, "user": user_name(first.uid), "unit": first.unit,
+                              "exe": first.exe, "command": redact(" ".join(first.argv))[:200]}
+    return [found[address] for address in sorted(found)]

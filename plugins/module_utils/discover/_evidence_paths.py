@@ -1,0 +1,256 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which paths outside a service's code and venv it writes (state), reads (files) or keeps secret; each with its evidence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_code
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import secret_name
+
+SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/boot", "/proc", "/sys", "/dev", "/tmp", "/run", "/var/run", "/var/tmp", "/var/lock",
+          "/etc/ssl", "/etc/nginx", "/etc/uwsgi", "/etc/webstack", "/etc/systemd", "/etc/alternatives", "/etc/apache2", "/var/lib/webstack", "/var/lib/dpkg")
+_FILES_OF_ALL = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/etc/localtime", "/etc/timezone", "/etc/os-release",
+                 "/etc/shadow", "/etc/fstab", "/etc/environment", "/etc/machine-id", "/etc/mtab", "/etc/nsswitch.conf", "/etc/crontab")
+_DATA_NAMES = {"media", "uploads", "upload", "data", "storage", "var", "instance", "db", "database", "packages", "sessions", "files", "archive"}
+_STATIC_NAMES = {"static", "staticfiles", "static_root", "assets", "public", "collected"}
+_NO_STATE = ("/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/usr")
+_SQLITE = b"SQLite format 3\0"
+_SECRET_SIZE = 64 * 1024
+_WALKED = 5000
+
+
+class Subject(NamedTuple):
+    """Whose access is asked about: a user with all its groups."""
+
+    uid: int
+    groups: Set[int]
+
+    def may(self, path: str, bit: int) -> bool:
+        """Read (4), write (2) or search (1) by the mode bits; uid 0 may everything."""
+        try:
+            info = os.stat(path)
+        except OSError:
+            return False
+        if self.uid == 0:
+            return True
+        shift = 6 if info.st_uid == self.uid else 3 if info.st_gid in self.groups else 0
+        return bool(info.st_mode >> shift & bit)
+
+    def writes(self, path: str) -> bool:
+        """May write, and not merely because it is root."""
+        return self.uid != 0 and self.may(path, 2)
+
+
+@dataclass
+class Paths:
+    """The classified paths: ``state`` and ``files`` by path with the evidence, ``secrets`` as paths of files."""
+
+    state: Dict[str, str] = field(default_factory=dict)
+    files: Dict[str, str] = field(default_factory=dict)
+    secrets: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Facts:
+    """What is known of a service before its paths are classified. ``named`` maps absolute paths to the place that names them."""
+
+    subject: Subject
+    code: Optional[str]
+    venv: Optional[str]
+    named: Dict[str, str]
+    tree: _evidence_code.Tree
+    written: List[str]
+    unit_state: Dict[str, str]
+    static_roots: Set[str]
+    ignored: Set[str]
+    owned: Mapping[str, Optional[str]] = field(default_factory=dict)
+    """Package that owns a path, for the paths that are asked about."""
+
+
+def within(path: str, tops: Iterable[Optional[str]]) -> bool:
+    """Is the path one of the directories, or below one?"""
+    return any(top and (path == top or path.startswith(top.rstrip("/") + "/")) for top in tops)
+
+
+def is_sqlite(path: str) -> bool:
+    """Does the file begin as a SQLite 3 database does (sqlite.org/fileformat.html)?"""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(16) == _SQLITE
+    except OSError:
+        return False
+
+
+def is_log(path: str) -> bool:
+    """A log by its name or place."""
+    return path.endswith((".log", ".err")) or within(path, ["/var/log"])
+
+
+def classify(facts: Facts) -> Paths:
+    """Sort every path of the evidence into state, files and secrets.
+
+    The first evidence for a path is kept. What is open at the moment comes last: the same host must give the same plan.
+    """
+    found = Paths()
+    for path, evidence in facts.unit_state.items():
+        _add_state(facts, found, path, evidence)
+    for path, place in {**facts.named, **facts.tree.absolute}.items():
+        _named(facts, found, path, place)
+    _in_code(facts, found)
+    _beside_code(facts, found)
+    for path in facts.written:
+        _written(facts, found, path)
+    for path in facts.tree.secret_files:
+        found.secrets.setdefault(path, "in the code directory")
+    _tidy(facts, found)
+    return found
+
+
+def _written(facts: Facts, found: Paths, path: str) -> None:
+    """A regular file that a process of the service holds open for writing."""
+    if path in facts.ignored or within(path, SYSTEM) or within(path, [facts.venv]):
+        return
+    directory = os.path.dirname(path)
+    if is_sqlite(path):
+        _add_state(facts, found, directory, "SQLite database %s is open for writing" % path)
+    elif is_log(path):
+        _add_state(facts, found, directory if directory != "/var/log" else path, "log %s is open for writing" % path)
+    else:
+        _add_state(facts, found, directory, "%s is open for writing" % path)
+
+
+def _named(facts: Facts, found: Paths, path: str, place: str) -> None:
+    """An absolute path that the environment, the configuration or the code names."""
+    if within(path, SYSTEM) or path in _FILES_OF_ALL or within(path, [facts.venv]) or path.count("/") < 2 or path in facts.ignored:
+        return
+    if facts.code and (within(path, [facts.code]) or within(facts.code, [path])) or facts.venv and within(facts.venv, [path]):
+        return
+    if os.path.isdir(path):
+        _named_directory(facts, found, path, place)
+    elif os.path.isfile(path):
+        _named_file(facts, found, path, place)
+    elif not os.path.lexists(path):
+        parent = os.path.dirname(path)
+        if parent.count("/") >= 2 and os.path.isdir(parent) and facts.subject.writes(parent) and not within(facts.code or "/", [parent]) \
+                and not within(parent, [facts.code]):
+            _add_state(facts, found, parent, "%s names %s" % (place, path))
+
+
+def _named_directory(facts: Facts, found: Paths, path: str, place: str) -> None:
+    static = path in facts.static_roots and os.path.basename(path) in _STATIC_NAMES
+    if facts.subject.writes(path) and not static:
+        _add_state(facts, found, path, "%s names it, and the service's user may write it" % place)
+    elif not facts.owned.get(path) and facts.subject.may(path, 4):
+        found.files.setdefault(path, "%s names it" % place)
+
+
+def _named_file(facts: Facts, found: Paths, path: str, place: str) -> None:
+    if is_sqlite(path) and facts.subject.writes(path):
+        _add_state(facts, found, os.path.dirname(path), "%s names the SQLite database %s" % (place, path))
+    elif is_log(path) and facts.subject.writes(path):
+        _add_state(facts, found, os.path.dirname(path), "%s names the log %s" % (place, path))
+    elif facts.owned.get(path):
+        return
+    elif _secret(path):
+        found.secrets.setdefault(path, "%s names it" % place)
+    elif facts.subject.writes(path):
+        directory = os.path.dirname(path)
+        _add_state(facts, found, directory if facts.subject.writes(directory) else path, "%s names %s, and the service's user may write it" % (place, path))
+    elif facts.subject.may(path, 4):
+        found.files.setdefault(path, "%s names it" % place)
+
+
+def _secret(path: str) -> bool:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return False
+    return info.st_size <= _SECRET_SIZE and (not info.st_mode & stat.S_IROTH or secret_name(os.path.basename(path)))
+
+
+def _in_code(facts: Facts, found: Paths) -> None:
+    """Data inside the code tree: named by the code or the environment, and writable by the user or newer than the code."""
+    if not facts.code:
+        return
+    code_is_writable = facts.subject.writes(facts.code)
+    places = {path: place for path, place in {**facts.named, **facts.tree.absolute}.items() if within(path, [facts.code]) and path != facts.code}
+    for name, place in facts.tree.relative.items():
+        directory = os.path.dirname(place.rsplit(":", 1)[0])
+        for base in (facts.code, directory, os.path.dirname(directory)):
+            path = os.path.normpath(os.path.join(base, name))
+            if within(path, [facts.code]) and path != facts.code:
+                places.setdefault(path, place)
+    for path, place in sorted(places.items()):
+        if os.path.isfile(path) and is_sqlite(path) and facts.subject.writes(path):
+            _add_state(facts, found, os.path.dirname(path), "%s names the SQLite database %s" % (place, path))
+        elif os.path.isdir(path) and facts.subject.writes(path):
+            newer, has_code = _content(path, facts.tree.newest)
+            if has_code or path in facts.static_roots and os.path.basename(path) in _STATIC_NAMES:
+                continue
+            if not code_is_writable or newer or os.path.basename(path) in _DATA_NAMES:
+                why = "has files newer than the code" if newer else "the service's user may write it"
+                _add_state(facts, found, path, "%s names it, and %s" % (place, why))
+
+
+def _content(path: str, newest: float) -> Tuple[bool, bool]:
+    """(has files that are more than a minute newer than the code, has Python files)."""
+    newer, count = False, 0
+    for directory, _directories, names in os.walk(path):
+        for name in names:
+            count += 1
+            if count > _WALKED:
+                return newer, False
+            if name.endswith(".py"):
+                return newer, True
+            with contextlib.suppress(OSError):
+                newer = newer or os.lstat(os.path.join(directory, name)).st_mtime > newest + 60
+    return newer, False
+
+
+def _beside_code(facts: Facts, found: Paths) -> None:
+    """Directories of the user beside its code: the usual place of data when a service has a directory of its own."""
+    home = os.path.dirname(facts.code.rstrip("/")) if facts.code else ""
+    if home.count("/") < 2 or not (facts.venv and os.path.dirname(facts.venv) == home or os.path.basename(home) in facts.ignored):
+        return
+    try:
+        names = sorted(os.listdir(home))
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(home, name)
+        with contextlib.suppress(OSError):
+            info = os.lstat(path)
+            if stat.S_ISDIR(info.st_mode) and info.st_uid == facts.subject.uid != 0 and not name.startswith(".") \
+                    and not within(facts.code or "", [path]) and not within(facts.venv or "", [path]) and path not in facts.static_roots:
+                if not os.path.exists(os.path.join(path, "pyvenv.cfg")) and not _content(path, 0)[1]:
+                    _add_state(facts, found, path, "belongs to the service's user, beside its code")
+
+
+def _add_state(facts: Facts, found: Paths, path: str, evidence: str) -> None:
+    if path.count("/") >= 2 and os.path.lexists(path) and not within(path, _NO_STATE):
+        found.state.setdefault(path, evidence)
+
+
+def _only_sockets(path: str) -> bool:
+    """A directory that holds sockets (or pid files) and nothing else: made anew by whoever listens."""
+    try:
+        with os.scandir(path) as entries:
+            kinds = [stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode) or entry.name.endswith((".pid", ".lock")) for entry in entries]
+    except OSError:
+        return False
+    return bool(kinds) and all(kinds)
+
+
+def _tidy(facts: Facts, found: Paths) -> None:
+    """What lies below a state directory needs no line of its own; a static root that is state is no file."""
+    state = {path: found.state[path] for path in found.state if not within(os.path.dirname(path), found.state) and not _only_sockets(path)}
+    found.state = state
+    found.files = {path: place for path, place in found.files.items()
+                   if not within(path, state) and not within(os.path.dirname(path), found.files) and path not in found.secrets}
+    found.secrets = {path: place for path, place in found.secrets.items() if not within(path, state)}

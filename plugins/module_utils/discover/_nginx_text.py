@@ -1,0 +1,218 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The text of ``nginx -T`` on the target: cut into tokens, freed of secrets and comments, searched for uwsgi locations.
+
+The grammar: nginx src/core/ngx_conf_file.c (ngx_conf_read_token).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK, is_secret, secret_name, secret_value
+
+MARKER = re.compile(r"^# configuration file (/.*):$")
+"""How ``nginx -T`` heads each file."""
+
+_NAMED = {"set": 0, "uwsgi_param": 0, "fastcgi_param": 0, "scgi_param": 0, "proxy_set_header": 0, "grpc_set_header": 0, "add_header": 0, "env": 0,
+          "more_set_headers": 0, "proxy_cookie_domain": 0}
+_HARMLESS = re.compile(r"(_pass|_key|_cache_key|_zone|_path|_file|_certificate|_location|auth_request|auth_basic|limit_req|limit_conn|log_format|"
+                       r"server_tokens|server_name|proxy_pass_header|ssl_\w+)$")
+_TOKEN = re.compile(r"""(?P<space>\s+)|(?P<comment>\#[^\n]*)|(?P<mark>[{};])|(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+                        |(?P<word>(?:\\.|\$\{[^}]*\}|[^\s{};\\])+)""", re.VERBOSE | re.DOTALL)
+
+
+class Token(NamedTuple):
+    """``kind`` is space, comment, mark, quoted, word or raw (the body of a Lua block)."""
+
+    kind: str
+    text: str
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """Cut a configuration into tokens; joined again they are the text."""
+    position, statement = 0, ""
+    while position < len(text):
+        if statement.endswith("_by_lua_block") and text[position] == "{":
+            end = _lua_end(text, position)
+            yield Token("mark", "{")
+            yield Token("raw", text[position + 1:end])
+            yield Token("mark", "}")
+            position, statement = end + 1, ""
+            continue
+        match = _TOKEN.match(text, position)
+        if match is None:
+            yield Token("word", text[position])
+            position += 1
+            continue
+        kind = str(match.lastgroup)
+        if kind == "mark":
+            statement = ""
+        elif kind in ("word", "quoted") and not statement:
+            statement = match.group()
+        yield Token(kind, match.group())
+        position = match.end()
+
+
+def _lua_end(text: str, start: int) -> int:
+    """Where the block ends; braces in Lua's strings and comments do not count."""
+    depth = 0
+    for match in re.finditer(r"[{}]|--[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|\[\[.*?\]\]", text[start:], re.DOTALL):
+        depth += {"{": 1, "}": -1}.get(match.group(), 0)
+        if not depth:
+            return start + match.start()
+    return len(text) - 1
+
+
+def unquote(token: str) -> str:
+    """The value of a word or a quoted string."""
+    if len(token) >= 2 and token[0] == token[-1] and token[0] in "'\"":
+        return re.sub(r"\\(.)", r"\1", token[1:-1])
+    return token
+
+
+def clean(text: str) -> str:
+    """The configuration without comments (file markers stay), without Lua bodies, and without values that look secret."""
+    done: List[str] = []
+    statement: List[str] = []
+    context: List[str] = []
+    for token in tokens(text):
+        if token.kind == "comment":
+            done.append(token.text if MARKER.match(token.text) else "")
+        elif token.kind == "raw":
+            done.append(" ")
+        elif token.kind == "mark":
+            if token.text == "{":
+                private = statement[:1] == ["map"] and any(secret_name(word) for word in statement[1:])
+                context.append("private" if private else statement[0] if statement else "")
+            elif token.text == "}" and context:
+                context.pop()
+            statement = []
+            done.append(token.text)
+        elif token.kind == "space":
+            done.append(token.text)
+        else:
+            done.append(_masked(token.text, statement, context[-1] if context else ""))
+            statement.append(unquote(token.text))
+    return "".join(done)
+
+
+def _masked(token: str, statement: List[str], block: str) -> str:
+    """The token, or the mask when it is a secret argument of the directive that ``statement`` has begun."""
+    value = unquote(token)
+    if block == "private" and value not in ("default", "hostnames", "volatile"):
+        return MASK
+    if not statement:
+        # in a map's block the first word of a line is a value to compare with
+        return MASK if block in ("map", "geo") and secret_value(value) else token
+    name = statement[0]
+    if name in _NAMED and len(statement) == 2:
+        return MASK if is_secret(statement[1].lstrip("$"), value) and not re.fullmatch(r"\$\{?\w+\}?", value) else token
+    if secret_value(value) and not value.startswith("$"):
+        return MASK
+    if name == "if" and any(secret_name(word) for word in statement[1:] if "$" in word) and not re.match(r"[(!~*=$)]", value):
+        return MASK + (")" if value.endswith(")") else "")
+    if secret_name(name) and not _HARMLESS.search(name) and not value.startswith(("/", "$")) and block in ("", "private"):
+        return MASK
+    return token
+
+
+class Pass(NamedTuple):
+    """A location that hands requests to a uwsgi server."""
+
+    target: str
+    location: str
+    server_name: str
+
+
+def uwsgi_passes(text: str) -> List[Pass]:
+    """Every ``uwsgi_pass`` with its innermost location and the first name of its server; upstreams resolved to their servers."""
+    upstreams: Dict[str, List[str]] = {}
+    found: List[Tuple[str, str, str]] = []
+    for name, arguments, blocks, names in _directives(text):
+        if name == "server" and blocks and blocks[-1][0] == "upstream" and arguments:
+            upstreams.setdefault(blocks[-1][1], []).append(arguments[0])
+        elif name == "uwsgi_pass" and arguments:
+            locations = [block for block in blocks if block[0] == "location"]
+            found.append((arguments[0], locations[-1][1] if locations else "/", names[0] if names else ""))
+    passes: List[Pass] = []
+    for target, location, server in found:
+        bare = re.sub(r"^s?uwsgi://", "", target)
+        passes += [Pass(_address(item), location, server) for item in upstreams.get(bare, [bare])]
+    return passes
+
+
+def _address(target: str) -> str:
+    """A target as a socket path or HOST:PORT."""
+    return posixpath.normpath("/" + target[len("unix:"):].split(":")[0].lstrip("/")) if target.startswith("unix:/") else target
+
+
+def _directives(text: str) -> List[Tuple[str, List[str], List[Tuple[str, str]], List[str]]]:
+    """Simple directives: (name, arguments, enclosing blocks as (name, last argument), names of the enclosing server).
+
+    The names list of a server is shared, so that a server_name after a location counts too. Files follow each other in
+    ``nginx -T``; an included snippet stands outside the block that includes it, so its text is put in its place first.
+    """
+    found: List[Tuple[str, List[str], List[Tuple[str, str]], List[str]]] = []
+    blocks: List[Tuple[str, str]] = []
+    servers: List[List[str]] = []
+    statement: List[str] = []
+    for token in tokens(join(text)):
+        if token.kind in ("word", "quoted"):
+            statement.append(unquote(token.text))
+        elif token.kind == "mark":
+            if token.text == "{":
+                blocks.append((statement[0] if statement else "", statement[-1] if len(statement) > 1 else ""))
+                if blocks[-1][0] == "server":
+                    servers.append([])
+            elif token.text == "}":
+                if blocks and blocks.pop()[0] == "server" and servers:
+                    servers.pop()
+            elif statement:
+                if statement[0] == "server_name" and servers:
+                    servers[-1] += statement[1:]
+                found.append((statement[0], statement[1:], list(blocks), servers[-1] if servers else []))
+            statement = []
+    return found
+
+
+def files(text: str) -> Dict[str, str]:
+    """``nginx -T`` output cut into its files, in order; the first is the main configuration."""
+    found: Dict[str, List[str]] = {}
+    current: Optional[List[str]] = None
+    for line in text.split("\n"):
+        match = MARKER.match(line)
+        if match:
+            current = found.setdefault(match.group(1), [])
+            current.clear()
+        elif current is not None:
+            current.append(line)
+    return {path: "\n".join(lines) for path, lines in found.items()}
+
+
+def join(text: str) -> str:
+    """One text in which every include is replaced by the files it names."""
+    parts = files(text)
+    if not parts:
+        return text
+    main = next(iter(parts))
+    prefix = posixpath.dirname(main)
+
+    def expand(body: str, depth: int) -> str:
+        def include(match: "re.Match[str]") -> str:
+            pattern = posixpath.normpath(posixpath.join(prefix, unquote(match.group(2))))
+            names = [name for name in parts if fnmatch.fnmatchcase(name, pattern) and name.count("/") == pattern.count("/")]
+            return match.group(1) + "\n".join(expand(parts[name], depth + 1) for name in sorted(names)) if depth < 16 else match.group(1)
+
+        return re.sub(r"(^|[\s;{}])include\s+([^;{}#]+?)\s*;", include, body)
+
+    return expand(parts[main], 0)
+
+
+def roots(text: str) -> List[str]:
+    """Directories that nginx serves files from (root and alias without variables), without a slash at the end."""
+    return sorted({posixpath.normpath(arguments[0]) for name, arguments, _blocks, _names in _directives(text)
+                   if name in ("root", "alias") and arguments and "$" not in arguments[0] and arguments[0].startswith("/")})

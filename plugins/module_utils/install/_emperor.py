@@ -1,0 +1,218 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""An emperor and its vassals as they run: who serves, since when, and what went wrong.
+
+The emperor (core/emperor.c) scans its directory every emperor-freq seconds, reloads a vassal whose file has a later mtime, in whole
+seconds, and starts ``uwsgi --ini NAME.ini`` for each; a reload keeps the master's pid and replaces its workers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _ask, _processes
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, run
+from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import UwsgiConnectError, UwsgiError
+
+_LEFT_OUT = re.compile(
+    r"(socket|uwsgi-socket|shared-socket|http.*|fastcgi.*|scgi.*|puwsgi.*|raw-socket|stats.*|log.*|req-logger|pidfile\d?|safe-pidfile\d?|daemonize\d?|attach-.*"
+    r"|smart-attach-.*|legion.*|mules?|farm|spooler.*|cron\d?|unique-cron|legion-cron|timer|rbtimer|touch-.*|fs-.*reload|master|master-fifo|workers|processes"
+    r"|cheap.*|vacuum|lazy|lazy-apps|hook-.*|exec-.*|harakiri.*|emperor.*|auto-procname|procname.*|listen|die-on-term|zerg.*|subscribe.*|py-auto-?reload.*"
+    r"|chmod-socket|chown-socket|no-server)\Z")
+"""Options that serve, listen, log or start something else: a trial only loads the application."""
+
+_TELLING = re.compile(r"\b(error|unable|failed|invalid|cannot|can't|no such|denied)\b|!!!", re.IGNORECASE)
+
+_STEADY = 0.5
+"""Seconds that a vassal must go on after its first answer."""
+
+_EMPEROR_ENV = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
+
+
+class Vassal(NamedTuple):
+    """A running vassal: its master's pid and its workers (pid -> start in seconds since the epoch)."""
+
+    master: int
+    workers: Dict[int, float]
+
+
+class Problem(NamedTuple):
+    """Why a vassal does not serve: one line, and the traceback or the last log lines."""
+
+    reason: str
+    details: str
+
+
+def find_vassal(name: str, emperor: int, seen: Dict[int, _processes.Process]) -> Optional[Vassal]:
+    """The vassal with that file name below the emperor's process, or None. Without a master the one process is its own worker. Pure."""
+    for process in _processes.children(emperor, seen):
+        if "--ini" in process.argv and process.argv[-1].rpartition("/")[2] == name:
+            workers = {child.pid: child.started for child in _processes.children(process.pid, seen)}
+            return Vassal(process.pid, workers or {process.pid: process.started})
+    return None
+
+
+def traceback_in(log: str) -> str:
+    """The last Python traceback in a log, or an empty text. Pure."""
+    lines = log.splitlines()
+    starts = [index for index, line in enumerate(lines) if line.startswith("Traceback (most recent call last):")]
+    if not starts:
+        return ""
+    found = [lines[starts[-1]]]
+    for line in lines[starts[-1] + 1:]:
+        found.append(line)
+        if line and not line[0].isspace():
+            break
+    return "\n".join(found)
+
+
+def explain(log: str) -> Problem:
+    """What a log says about a vassal that did not start. Pure."""
+    traceback = traceback_in(log)
+    if traceback:
+        return Problem("its application does not load: " + traceback.splitlines()[-1], traceback)
+    lines = [line for line in log.splitlines() if line.strip()]
+    raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Exit)\b", line)]
+    if raised:
+        return Problem("its application does not load: " + raised[-1], "\n".join(lines[-15:]))
+    refused = [line for line in lines if re.match(r"\w+\(\): .* \[\S+ line \d+\]", line) and not line.startswith("unlink()")]
+    telling = refused or [line for line in lines if _TELLING.search(line) and "running as root" not in line and "no app loaded" not in line]
+    return Problem("uWSGI says: " + telling[-1].strip() if telling else "it said nothing about why", "\n".join(lines[-15:]))
+
+
+def trial_text(content: str) -> str:
+    """A vassal's text with nothing left but what loads its application. Pure."""
+    kept = []
+    for line in content.splitlines():
+        key = line.partition("=")[0].strip()
+        if "=" not in line or not _LEFT_OUT.match(key):
+            kept.append(line)
+    # Without a socket uWSGI starts no workers, and then does not mind that there is no application.
+    return "\n".join(kept + ["need-app = true", "socket = 127.0.0.1:0", ""])
+
+
+def try_out(binary: str, content: str, timeout: float) -> Optional[Problem]:
+    """Load a vassal's application in a process of its own that never serves (uwsgi --no-server); None when it loads."""
+    fd, path = tempfile.mkstemp(prefix="webstack-trial-", suffix=".ini")
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as handle:
+            handle.write(trial_text(content))
+        argv = _EMPEROR_ENV + ["timeout", "--kill-after=5", "%g" % timeout, binary, "--ini", path, "--no-server"]
+        try:
+            done = run(argv, check=False)
+        except CommandError as exc:
+            return Problem(str(exc), "")
+        if done.returncode == 124:
+            return Problem("its application does not load within %g seconds" % timeout, done.stderr[-2000:])
+        return None if done.returncode == 0 else explain(done.stderr)
+    finally:
+        os.unlink(path)
+
+
+class Log:
+    """What is added to a log file (and to the emperor's journal) from now on."""
+
+    def __init__(self, path: str, unit: str) -> None:
+        self._path, self._unit, self._since = path, unit, time.time()
+        self._offset = os.path.getsize(path) if os.path.exists(path) else 0
+
+    def news(self) -> str:
+        """The lines added since, from the file."""
+        try:
+            with open(self._path, "rb") as handle:
+                handle.seek(self._offset if os.fstat(handle.fileno()).st_size >= self._offset else 0)
+                return handle.read(1 << 20).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def journal(self) -> str:
+        """The lines added since, from the emperor's journal: what a vassal says before it opens its log."""
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._since))
+        return run(["journalctl", "--unit", self._unit, "--since", since, "--output", "cat", "--no-pager"], check=False).stdout
+
+
+class Watch:
+    """One vassal from the moment its file changed until it answers with new workers.
+
+    ``patient``: what runs may die a few times more (it is the refused one), so only time decides.
+    """
+
+    def __init__(self, name: str, file: str, socket: str, host: str, path: str, log: Log, before: Optional[Vassal], patient: bool = False) -> None:
+        self.name, self.file, self.socket, self.path, self.log = name, file, socket, path, log
+        self._service = {"name": name, "nginx": {"sites": [{"server_names": [host]}]}}
+        self._before: Set[int] = set(before.workers) if before else set()
+        self._single = before is not None and set(before.workers) == {before.master}
+        self._masters: Set[int] = {before.master} if before else set()
+        self._patient = patient
+        self._patience = len(self._masters) + 1
+        self._started = time.monotonic()
+        self._answered: Optional[Tuple[int, float]] = None
+        self._status = self.status = 0
+
+    def look(self, emperor: int, seen: Dict[int, _processes.Process]) -> Optional[Problem]:
+        """Look once. Sets ``status`` when the new generation answers; returns a problem when it never will."""
+        vassal = find_vassal(os.path.basename(self.file), emperor, seen)
+        if vassal is not None:
+            self._masters.add(vassal.master)
+        if not self._patient and (len(self._masters) > self._patience or "no app loaded. GAME OVER" in self.log.news()):
+            return self.problem()
+        if vassal is None or not self._renewed(vassal):
+            self._answered = None
+            return None
+        if self._answered is not None and self._answered[0] == vassal.master:
+            # One that dies of its stats socket, say, has answered before; it must still be there a moment later.
+            if time.monotonic() - self._answered[1] > _STEADY:
+                self.status = self._status
+            return None
+        try:
+            answer = _ask.ask(self._service, self.socket, self.path, timeout=10)
+        except UwsgiConnectError:
+            return None
+        except UwsgiError as exc:
+            said = traceback_in(self.log.news())
+            return Problem(str(exc), said) if said else None
+        if answer.status >= 500:
+            said = traceback_in(self.log.news())
+            return Problem("GET %s answers %d%s" % (self.path, answer.status, " (%s)" % said.splitlines()[-1] if said else ""), said)
+        self._status = answer.status
+        self._answered = (vassal.master, time.monotonic())
+        return None
+
+    def _renewed(self, vassal: Vassal) -> bool:
+        if self._single:  # without a master it is the same process after a reload; two scans of the emperor must do
+            return time.monotonic() - self._started > 4
+        return bool(vassal.workers) and not set(vassal.workers) & self._before
+
+    def problem(self) -> Problem:
+        """What its log says, or the emperor's journal."""
+        news = self.log.news()
+        return explain(news if news.strip() else self.log.journal())
+
+
+def await_all(watches: List[Watch], emperor_pid: int, timeout: float) -> None:
+    """Wait until every watched vassal answers. Raises WebstackError for the first that does not, naming it."""
+    deadline = time.monotonic() + timeout
+    waiting = list(watches)
+    while waiting:
+        seen = _processes.processes()
+        for watch in list(waiting):
+            problem = watch.look(emperor_pid, seen)
+            if problem is None and not watch.status and time.monotonic() > deadline:
+                known = watch.problem()
+                problem = Problem("it does not answer at %s within %g seconds (%s)" % (watch.socket, timeout, known.reason), known.details)
+            if problem is not None:
+                raise refusal(watch.name, problem)
+            if watch.status:
+                waiting.remove(watch)
+        if waiting:
+            time.sleep(0.1)
+
+
+def refusal(name: str, problem: Problem) -> WebstackError:
+    """The error about one vassal."""
+    key = "traceback" if problem.details.startswith("Traceback") else "log"
+    return WebstackError("service %s: %s" % (name, problem.reason), service=name, **{key: problem.details})

@@ -1,0 +1,250 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""All vassals of an emperor as one transaction: tried out, written, awaited until they answer, or all put back."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Container, Dict, List, Mapping, Optional, Set
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule
+from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files
+
+SECRETS_FOLLOW = "; Secrets follow."
+
+
+def full_text(content: str, secret_lines: Mapping[str, str]) -> str:
+    """A vassal with the lines that carry its secrets, which stand at its end. Pure."""
+    lines = [SECRETS_FOLLOW, *secret_lines.values()] if secret_lines else []
+    return content.rstrip("\n") + "\n" + "".join(line + "\n" for line in lines)
+
+
+def censored(text: str) -> str:
+    """A vassal's text without the values of its secrets, also of those that no definition names any more. Pure."""
+    head, mark, tail = text.partition(SECRETS_FOLLOW + "\n")
+    return head + mark + re.sub(r"(?m)^(env = \w+)=.*$", r"\1=(secret)", tail)
+
+
+def runs_older(workers: Mapping[int, float], watched: Mapping[str, float]) -> List[str]:
+    """The watched files (path -> change time) that are newer than every worker (pid -> start): what runs was read before them. Pure."""
+    if not workers:
+        return []
+    newest = max(workers.values())
+    return sorted(path for path, changed in watched.items() if changed > newest + _processes.CLOCK_SLACK)
+
+
+def refuse_contained(wanted: Container[str]) -> None:
+    """Raise WebstackError for a service that we installed, that runs in a container, and that is not wanted any more."""
+    for journal in _journal.load_all():
+        if journal.runtime == _journal.CONTAINER and journal.name not in wanted:
+            parked = _own_files.look(os.path.join(_paths.parked(journal.name), journal.name + ".ini"))
+            if parked is not None and _own_files.is_ours(parked.text):
+                raise WebstackError("service %s is not in the list any more but runs in a container; roll it back or decommission it first" % journal.name)
+
+
+class UwsgiVassals(WebstackModule):
+    """The module's behaviour; see the documentation of uwsgi_vassals."""
+
+    def run(self) -> None:
+        self.directory: str = self.params["directory"]
+        self.vassals: Dict[str, Dict[str, Any]] = {vassal["name"]: vassal for vassal in self.params["vassals"]}
+        if len(self.vassals) != len(self.params["vassals"]):
+            raise WebstackError("two vassals have the same name")
+        journals = {name: _journal.load(name) for name in self.vassals}
+        self.parked = {name for name, journal in journals.items() if journal.runtime == _journal.CONTAINER}
+        self.changes = self._plan()
+        self.emperor = _processes.main_pid(self.params["unit"])
+        seen = _processes.processes()
+        self.before = {name: _emperor.find_vassal(name + ".ini", self.emperor, seen) if self.emperor else None for name in self.vassals}
+        changed = {self._name(change.path) for change in self.changes if change.target and self._name(change.path) not in self.parked}
+        self.reasons = {name: reason for name, reason in ((name, self._outdated(name)) for name in self.vassals if name not in changed) if reason}
+        self._report(changed)
+        if (self.changes or self.reasons) and not self.check_mode:
+            self._act(changed)
+
+    # What there is to do.
+
+    def _path(self, name: str) -> str:
+        if name in self.parked:
+            return os.path.join(_paths.parked(name), name + ".ini")
+        return os.path.join(self.directory, name + ".ini")
+
+    @staticmethod
+    def _name(path: str) -> str:
+        return os.path.basename(path)[:-len(".ini")]
+
+    def _plan(self) -> List[_own_files.Change]:
+        desired, ours = {}, {}
+        for name, vassal in self.vassals.items():
+            desired[self._path(name)] = _own_files.Target(full_text(self._marked(vassal["content"]), vassal["secret_lines"]), 0o640, 0, self._gid(vassal))
+            parked = _own_files.look(self._path(name)) if name in self.parked else None
+            if parked is not None:
+                ours[self._path(name)] = parked
+        ours.update(_own_files.ours_in(self.directory, "", ".ini"))
+        refuse_contained(self.vassals)
+        changes = _own_files.plan(desired, ours, _own_files.others_at(path for path in desired if path not in ours))
+        for change in changes:
+            before, after = (censored(side.text) if side else "" for side in (change.before, change.target))
+            if before == after:
+                before, after = before + "; mode, owner or a secret as it was\n", after + "; mode, owner or a secret changed\n"
+            self.add_diff(change.path, before, after)
+        return changes
+
+    @staticmethod
+    def _marked(content: str) -> str:
+        return content if _own_files.is_ours(content) else "; %s\n%s" % (_own_files.MARK, content)
+
+    def _gid(self, vassal: Mapping[str, Any]) -> int:
+        try:
+            return grp.getgrnam(vassal["group"]).gr_gid
+        except KeyError as exc:
+            if self.check_mode:
+                return -1  # it will be made before a real run comes here
+            raise WebstackError("service %s: there is no group %s on this host" % (vassal["name"], vassal["group"])) from exc
+
+    def _outdated(self, name: str) -> Optional[str]:
+        """Why a vassal whose file is right must be started or reloaded all the same."""
+        if name in self.parked:
+            return None
+        running = self.before[name]
+        if running is None or not is_listening(self.vassals[name]["socket"]):
+            return "does not run"
+        watched = {}
+        for path in self.vassals[name]["watch"] + [self._path(name)]:
+            with contextlib.suppress(FileNotFoundError):
+                watched[path] = _changed_at(path)
+        if self.check_mode and name in self.params["changed"]:
+            return "runs what is about to change"
+        newer = runs_older(running.workers, watched)
+        return "runs what was there before %s" % newer[0] if newer else None
+
+    def _report(self, changed: Set[str]) -> None:
+        removed = sorted(self._name(change.path) for change in self.changes if not change.target)
+        self.result.update(changed_vassals=sorted(changed), reloaded=dict(sorted(self.reasons.items())), removed=removed, status={})
+        for name, reason in sorted(self.reasons.items()):
+            self.add_diff("vassal %s" % name, reason + "\n", "runs what is on disk\n")
+
+    # Doing it.
+
+    def _act(self, changed: Set[str]) -> None:
+        if not self.emperor:
+            raise WebstackError("the emperor %s does not run on this host; run the role gantry.webstack.uwsgi" % self.params["unit"])
+        known = [name for name in changed | set(self.reasons) if self.before[name] is not None]
+        self._try_out(sorted(known))
+        for name in changed | set(self.reasons):
+            self._make_log(name)
+        transaction = _own_files.Transaction()
+        watches = [self._watch(name) for name in sorted(changed | set(self.reasons))]
+        try:
+            for change in self.changes:
+                if self._name(change.path) in self.parked:
+                    _journal.private_dir(os.path.dirname(change.path))
+                if change.target is not None:
+                    self._write(transaction, change)
+            for name in self.reasons:
+                _touch(self._path(name))
+            _emperor.await_all(watches, self.emperor, self.params["timeout"])
+        except WebstackError as exc:
+            self.result.clear()
+            undone = transaction.put_back(keep_times=False)
+            for path in undone:
+                _touch(path, ahead=2)  # one more than the refused one may have been given
+            left = self._await_again(undone, known)
+            serves = any(self._name(path) in known for path in undone) and not left
+            note = "; everything was put back" + (" and serves again" if serves else "") if undone else ""
+            raise WebstackError("%s%s%s" % (exc, note, "; but %s" % left if left else ""), **dict(exc.details, put_back=undone)) from exc
+        self.result["status"] = {watch.name: watch.status for watch in watches}
+        self._remove(transaction)
+
+    def _try_out(self, names: List[str]) -> None:
+        """Before a running vassal is touched, its application is loaded once beside it: what does not load never replaces what serves."""
+        def attempt(name: str) -> Optional[_emperor.Problem]:
+            vassal = self.vassals[name]
+            return _emperor.try_out(self.params["binary"], full_text(vassal["content"], vassal["secret_lines"]), self.params["timeout"])
+
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            for name, problem in zip(names, pool.map(attempt, names)):
+                if problem is not None:
+                    self.result.clear()
+                    error = _emperor.refusal(name, problem)
+                    raise WebstackError("%s; nothing was changed, the running one still serves" % error, **error.details)
+
+    def _make_log(self, name: str) -> None:
+        """uWSGI opens its log as root at first and as the service's user after a reload."""
+        vassal, path = self.vassals[name], _paths.vassal_log(name)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        try:
+            os.fchown(fd, pwd.getpwnam(vassal["user"]).pw_uid, grp.getgrnam(vassal["group"]).gr_gid)
+            os.fchmod(fd, 0o640)
+        except KeyError as exc:
+            raise WebstackError("service %s: there is no user %s on this host" % (name, vassal["user"])) from exc
+        finally:
+            os.close(fd)
+
+    def _watch(self, name: str, patient: bool = False) -> _emperor.Watch:
+        vassal = self.vassals[name]
+        log = _emperor.Log(_paths.vassal_log(name), self.params["unit"])
+        before = None if patient else self.before[name]
+        return _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient)
+
+    @staticmethod
+    def _write(transaction: _own_files.Transaction, change: _own_files.Change) -> None:
+        earlier = os.stat(change.path).st_mtime if os.path.exists(change.path) else 0.0
+        transaction.apply(change)
+        _touch(change.path, earlier)
+
+    def _await_again(self, paths: List[str], known: List[str]) -> str:
+        """After putting back: wait until what ran before answers again; an empty text, or what is wrong."""
+        watches = []
+        for path in paths:
+            name = self._name(path)
+            if name in known and name in self.vassals:
+                watches.append(self._watch(name, patient=True))
+        try:
+            _emperor.await_all(watches, self.emperor, self.params["timeout"])
+        except WebstackError as exc:
+            return str(exc)
+        return ""
+
+    def _remove(self, transaction: _own_files.Transaction) -> None:
+        """Stale vassals go last, when everything that shall serve does; their processes are awaited."""
+        stale = [change for change in self.changes if change.target is None]
+        for change in stale:
+            transaction.apply(change)
+        deadline = time.monotonic() + self.params["timeout"]
+        for change in stale:
+            while _emperor.find_vassal(os.path.basename(change.path), self.emperor, _processes.processes()) is not None:
+                if time.monotonic() > deadline:
+                    self.module.warn("vassal %s still finishes its requests" % self._name(change.path))
+                    break
+                time.sleep(0.1)
+            match = re.search(r"(?m)^socket = (/run/\S+)$", change.before.text if change.before else "")
+            if match and not is_listening(match.group(1)):
+                # After a reload uWSGI no longer takes the socket for its own (VACUUM WARNING) and leaves it.
+                with contextlib.suppress(OSError):
+                    os.unlink(match.group(1))
+                with contextlib.suppress(OSError):
+                    os.rmdir(os.path.dirname(match.group(1)))
+
+
+def _touch(path: str, earlier: Optional[float] = None, ahead: int = 1) -> None:
+    """Give a vassal's file an mtime that the emperor, which counts whole seconds, takes for later than the one it knows."""
+    with contextlib.suppress(FileNotFoundError):
+        known = os.stat(path).st_mtime if earlier is None else earlier
+        stamp = max(time.time(), float(int(known) + ahead))
+        os.utime(path, (stamp, stamp))
+
+
+def _changed_at(path: str) -> float:
+    """When a file's content last changed: a time of the future is a trick for the emperor, and a later ctime only says that it was put back."""
+    info = os.stat(path)
+    return min(info.st_mtime, info.st_ctime)

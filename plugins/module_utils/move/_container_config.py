@@ -1,0 +1,108 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A service definition as a container: its uWSGI configuration option by option, its mounts, its network. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+
+CONFIG = "/etc/webstack/uwsgi.ini"
+"""Where the container finds its uWSGI configuration."""
+
+SECRETS = "/etc/webstack/secrets.ini"
+"""Where the container finds environment variables that are secret."""
+
+_OUTSIDE = "the container has its own socket, user and life; the host's setting does not apply in it"
+_LOGS = "logs go to standard output, where the engine rotates them"
+_FROZEN = "the image does not change under a running service"
+DROPPED: Dict[str, str] = {
+    **dict.fromkeys(("socket", "uwsgi-socket", "s", "chown-socket", "chmod-socket", "C", "vacuum"), "the seam: " + _OUTSIDE),
+    **dict.fromkeys(("uid", "gid", "add-gid", "additional-gid", "cap", "chroot", "unshare", "cgroup", "cgroup-opt"), "the engine sets these: " + _OUTSIDE),
+    **dict.fromkeys(("daemonize", "daemonize2", "d", "pidfile", "pidfile2", "safe-pidfile", "safe-pidfile2"), "the engine keeps the process: " + _OUTSIDE),
+    **dict.fromkeys(("logto", "logto2", "log-syslog", "rsyslog", "log-maxsize", "log-backupname", "log-reopen", "log-truncate", "logfile-chown",
+                     "logfile-chmod", "logger", "req-logger", "log-encoder", "log-req-encoder"), _LOGS),
+    **dict.fromkeys(("touch-reload", "touch-workers-reload", "touch-chain-reload", "touch-logreopen", "touch-logrotate", "fs-reload", "fs-brutal-reload",
+                     "py-autoreload", "py-auto-reload", "python-autoreload"), _FROZEN),
+    **dict.fromkeys(("stats", "stats-server", "stats-http", "stats-push", "master-fifo"), "a socket of the host's instance: " + _OUTSIDE),
+    **dict.fromkeys(("die-on-term", "exit-on-reload", "hook-master-start"), "SIGTERM lets requests in flight finish, then ends the container"),
+    **dict.fromkeys(("master", "M", "need-app", "env"), "always set for a container, or given apart"),
+    **dict.fromkeys(("ini", "inherit", "include", "emperor", "emperor-tyrant", "auto-procname", "procname-prefix-spaced"), "already resolved"),
+}
+"""Options that are not taken over, each with the reason. Everything else is."""
+
+
+class Mount(NamedTuple):
+    """A bind mount: the same path on both sides unless ``target`` says otherwise."""
+
+    source: str
+    target: str
+    read_only: bool
+
+
+def _text(value: Any) -> str:
+    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def ini(options: Sequence[Tuple[str, str]]) -> str:
+    """A uWSGI ini file of one section; ``%`` would start a placeholder, so it is doubled (uWSGI: configuration logic)."""
+    return "[uwsgi]\n" + "".join("%s = %s\n" % (key, value.replace("%", "%%")) for key, value in options)
+
+
+def uwsgi_options(service: Mapping[str, Any], socket: str) -> List[Tuple[str, str]]:
+    """The options of the container's uWSGI in order: the host's less DROPPED, and what a container needs."""
+    kept: List[Tuple[str, str]] = []
+    for key, value in service.get("uwsgi", {}).get("options", {}).items():
+        if key not in DROPPED:
+            kept += [(key, _text(item)) for item in (value if isinstance(value, list) else [value])]
+    environment = [("env", "%s=%s" % item) for item in sorted(service.get("environment", {}).items())]
+    return [("master", "true"), ("need-app", "true"), ("socket", socket), ("chmod-socket", "660"),
+            ("hook-master-start", "unix_signal:15 gracefully_kill_them_all")] + kept + environment
+
+
+def mounts(service: Mapping[str, Any], config: str, secrets: Optional[str], exists: Any = os.path.exists) -> List[Mount]:
+    """What the container sees of the host: its configuration, its socket directory, state, files, secrets, and sockets it needs."""
+    name = service["name"]
+    found = [Mount(config, CONFIG, True), Mount(_paths.service_run(name), _paths.service_run(name), False)]
+    if secrets:
+        found.append(Mount(secrets, SECRETS, True))
+    writable = {item["path"] for item in service.get("state", [])}
+    readable = {item["path"] for item in service.get("files", [])}
+    readable |= {item["source"][len("file:"):] for item in service.get("secrets", []) if item["source"].startswith("file:")}
+    for need in service.get("needs", []):
+        if need["address"].startswith("unix:/"):
+            readable.add(os.path.dirname(need["address"][len("unix:"):]))
+    found += [Mount(path, path, False) for path in sorted(writable) if exists(path)]
+    found += [Mount(path, path, True) for path in sorted(readable - writable) if exists(path)]
+    return found
+
+
+def network(service: Mapping[str, Any]) -> str:
+    """``none`` for a service that talks to nobody over TCP, ``host`` when it talks to the host's loopback, else ``bridge``."""
+    hosts = [need["address"].rsplit(":", 1)[0].strip("[]") for need in service.get("needs", []) if not need["address"].startswith("unix:")]
+    if any(host.startswith("127.") or host in ("::1", "localhost") for host in hosts):
+        return "host"
+    return "bridge" if hosts else "none"
+
+
+SOMAXCONN = 4096
+"""What a new network namespace allows as a listen queue since Linux 5.4 (listen(2))."""
+
+
+def sysctls(service: Mapping[str, Any], net: str) -> Dict[str, str]:
+    """Kernel settings of the container's own network namespace: uWSGI refuses a ``listen`` that is larger than somaxconn."""
+    wanted = service.get("uwsgi", {}).get("options", {}).get("listen", 0)
+    large = str(wanted).isdigit() and int(wanted) > SOMAXCONN and net != "host"
+    return {"net.core.somaxconn": str(wanted)} if large else {}
+
+
+def slot(image: str, text: str, secrets_text: str, bound: Sequence[Mount], net: str) -> str:
+    """The name of one exact candidate: 12 hex digits of what it is made of. The same input is the same container."""
+    # Paths of the slot's own files would make the digest depend on itself.
+    parts = [image, text, hashlib.sha256(secrets_text.encode()).hexdigest(), net,
+             [list(item[1:]) for item in bound]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

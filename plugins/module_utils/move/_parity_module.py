@@ -1,0 +1,85 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The parity gate's shell: reads the access log, asks both sides, stops the conversion when they differ."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, List, Mapping
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal
+from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import ask, first_site
+from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import engine
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock, yield_cpu
+from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import Response, UwsgiError
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _parity
+from ansible_collections.gantry.webstack.plugins.module_utils.move._candidate import discard
+
+AT_ONCE = 4
+"""Requests under way at the same time: enough to overlap slow answers, few enough not to starve the host."""
+
+LOG_BYTES = 2 * 1024 * 1024
+"""How much of the end of an access log is read."""
+
+
+def tail_lines(path: str, size: int = LOG_BYTES) -> List[str]:
+    """The last whole lines of a file, at most ``size`` bytes; nothing when it cannot be read."""
+    try:
+        with open(path, "rb") as handle:
+            handle.seek(0, os.SEEK_END)
+            start = max(0, handle.tell() - size)
+            handle.seek(start)
+            lines = handle.read(size).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return lines[1:] if start else lines
+
+
+class ParityModule(WebstackModule):
+    """Prove each candidate equal to the host's process, or say where it is not and remove it."""
+
+    def run(self) -> None:
+        self.result["services"] = []
+        moves = [(service, _journal.load(service["name"])) for service in self.params["services"]]
+        open_moves = [(service, journal) for service, journal in moves if journal.runtime == _journal.HOST and journal.phase != "switching"]
+        if self.check_mode or not open_moves:
+            return
+        yield_cpu()
+        with host_lock():
+            for service, journal in open_moves:
+                report = self._prove(service, journal)
+                self.result["services"].append(report)
+                if report["differences"]:
+                    self._refuse(service, journal, report)
+                journal.record("proven", phase="proven")
+
+    def _prove(self, service: Mapping[str, Any], journal: _journal.Journal) -> Dict[str, Any]:
+        if not journal.candidate:
+            raise WebstackError("service %s: there is no candidate to compare; run convert" % service["name"])
+        log = first_site(service).get("access_log") or "/var/log/nginx/access.log"
+        extra = self.params["requests"].get(service["name"], []) if self.params["requests"] else []
+        wanted = _parity.choose(service, tail_lines(log), extra, self.params["limit"])
+
+        def prove(request: _parity.Request) -> List[str]:
+            def at(socket: str) -> Any:
+                def answer(asked: _parity.Request) -> Response:
+                    return ask(service, socket, asked.target, asked.method, timeout=self.params["timeout"])
+                return answer
+            try:
+                return _parity.compare(at(journal.data["seam"]), at(journal.candidate["socket"]), request)
+            except UwsgiError as exc:
+                return [str(exc)]
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = list(pool.map(prove, wanted))
+        return {"service": service["name"], "requests": len(wanted),
+                "differences": [{"request": request.shown(), "what": what} for request, what in zip(wanted, found) if what]}
+
+    def _refuse(self, service: Mapping[str, Any], journal: _journal.Journal, report: Dict[str, Any]) -> None:
+        with engine() as client:
+            discard(client, journal)
+        first = report["differences"][0]
+        raise WebstackError("service %s: the container answers %d of %d requests otherwise than the host, first %s: %s; the host serves on unchanged"
+                            % (service["name"], len(report["differences"]), report["requests"], first["request"], first["what"][0]),
+                            differences=report["differences"])

@@ -1,0 +1,110 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The seam between nginx and uWSGI: a UNIX socket's path, taken over by rename(2).
+
+A container's socket lies in a directory of its own and a symbolic link at the seam leads to it: connect(2) follows the
+link (path_resolution(7)), the container may restart and bind its socket again without touching the seam, and the link
+works across file systems. The host's uWSGI gets its place back by renaming its socket itself over the link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import UnixSocket, unix_sockets
+
+
+def _sockets(pid: Optional[int]) -> List[UnixSocket]:
+    """The UNIX sockets in the network namespace of ``pid``, or in our own."""
+    return unix_sockets(str(pid) if pid else "self")
+
+
+def listens(sockets: Iterable[UnixSocket], paths: Sequence[str]) -> bool:
+    """Is there a listener that was bound to one of ``paths``?"""
+    return any(item.listening and item.path in paths for item in sockets)
+
+
+def open_requests(sockets: Iterable[UnixSocket], paths: Sequence[str]) -> int:
+    """Connections accepted by, or waiting at, listeners bound to ``paths``: an accepted socket has its listener's name."""
+    return sum(1 for item in sockets if not item.listening and item.path in paths)
+
+
+def wait_for(what: str, condition: Callable[[], bool], timeout: float, interval: float = 0.05) -> None:
+    """Poll ``condition`` until it holds; ``timeout`` in seconds. Raises WebstackError naming ``what``."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise WebstackError("%s within %d s" % (what, timeout))
+        time.sleep(interval)
+
+
+def drained(pid: Optional[int], paths: Sequence[str], timeout: float) -> bool:
+    """Wait until no request is open at ``paths``; ``timeout`` in seconds. False when some still are at the end.
+
+    ``pid`` names the network namespace (a container's process); None is our own.
+    """
+    time.sleep(0.2)  # a connect(2) that looked the path up just before the rename gets into the list
+    deadline = time.monotonic() + timeout
+    while open_requests(_sockets(pid), paths) > 0:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def links_to(seam: str, target: str) -> bool:
+    """Is the seam our link to ``target``?"""
+    try:
+        return os.readlink(seam) == target
+    except OSError:
+        return False
+
+
+def is_link(seam: str) -> bool:
+    """Does the seam lead to a container?"""
+    return os.path.islink(seam)
+
+
+def is_socket(path: str) -> bool:
+    """Is there a socket of its own (no link) at ``path``?"""
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def link(seam: str, target: str) -> None:
+    """Make the seam a link to ``target`` in one step: whoever connects gets the old socket or the new one, never neither."""
+    temporary = "%s.webstack-%d" % (seam, os.getpid())
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.rename(temporary, seam)
+
+
+def tmpfiles_rules(seam: str, run_dir: str, socket: str, uid: int, gid: int, stats: Dict[str, os.stat_result]) -> str:
+    """tmpfiles.d(5) lines that make a container's socket directory and the seam's link again at boot.
+
+    ``stats`` maps each directory between /run and the seam to its stat, so that it comes back as it is now.
+    """
+    lines = ["# Written by gantry.webstack: this service runs in a container.",
+             "d %s 0755 root root -" % os.path.dirname(run_dir),
+             "d %s 2750 %d %d -" % (run_dir, uid, gid)]
+    lines += ["d %s %04o %d %d -" % (path, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid) for path, info in sorted(stats.items())]
+    lines.append("L+ %s - - - - %s" % (seam, socket))
+    return "\n".join(lines) + "\n"
+
+
+def directories_on_run(seam: str) -> List[str]:
+    """The directories below /run that lead to the seam: /run is empty after a boot."""
+    found = []
+    parent = os.path.dirname(seam)
+    while parent.startswith("/run/"):
+        found.append(parent)
+        parent = os.path.dirname(parent)
+    return found[::-1]
