@@ -55,9 +55,20 @@ def _molecule(*words: str, scenario: str, log: str, steps: Steps | None = None, 
     return run_logged([control.tool("molecule"), *words], LOGS / f"{log}.log", env=env, timeout=timeout, on_line=steps.line if steps else None)
 
 
+def _stop_loads() -> None:
+    """Stop the loads that failed scenarios left behind (extensions/molecule/shared/load_starts.yml); each ends by writing its summary."""
+    for place in STATE.glob("load-*"):
+        if (place / "load.jsonl").exists() and not (place / "load.json").exists():
+            (place / "stop").touch()
+            end = time.monotonic() + 30
+            while time.monotonic() < end and not (place / "load.json").exists():
+                time.sleep(0.5)
+
+
 def destroy() -> None:
     """Remove the hosts and forget what Molecule noted about them."""
     say("removing the scenarios' hosts")
+    _stop_loads()
     if _molecule("destroy", "-s", "default", scenario="default", log="molecule-destroy") != 0:
         raise BenchError(f"the scenarios' hosts could not be removed; see {LOGS}/molecule-destroy.log, then: docker rm -fv webstack-molecule-...")
     shutil.rmtree(STATE, ignore_errors=True)
