@@ -75,3 +75,8 @@ def prepare_stamp(name: str) -> str:
 def cron_file(name: str) -> str:
     """The system crontab of an installed service; cron(8) passes over file names with a dot in them."""
     return "/etc/cron.d/webstack-" + name.replace(".", "-dot-")
+
+
+def code_undo(name: str) -> str:
+    """There while an installed service's new code has not served yet: how to bring the former code back."""
+    return os.path.join(service_state(name), "undo.json")

@@ -16,7 +16,7 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Set
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _webapp_files
 
 SECRETS_FOLLOW = "; Secrets follow."
 
@@ -154,6 +154,7 @@ class UwsgiVassals(WebstackModule):
             _emperor.await_all(watches, self.emperor, self.params["timeout"])
         except WebstackError as exc:
             self.result.clear()
+            self._former_code()
             undone = transaction.put_back(keep_times=False)
             for path in undone:
                 _touch(path, ahead=2)  # one more than the refused one may have been given
@@ -161,6 +162,8 @@ class UwsgiVassals(WebstackModule):
             serves = any(self._name(path) in known for path in undone) and not left
             note = "; everything was put back" + (" and serves again" if serves else "") if undone else ""
             raise WebstackError("%s%s%s" % (exc, note, "; but %s" % left if left else ""), **dict(exc.details, put_back=undone)) from exc
+        for name in sorted(self.vassals):
+            _webapp_files.settle(name)
         self.result["status"] = {watch.name: watch.status for watch in watches}
         self._remove(transaction)
 
@@ -175,7 +178,13 @@ class UwsgiVassals(WebstackModule):
                 if problem is not None:
                     self.result.clear()
                     error = _emperor.refusal(name, problem)
-                    raise WebstackError("%s; nothing was changed, the running one still serves" % error, **error.details)
+                    former = self._former_code()
+                    raise WebstackError("%s; %s, the running one still serves" % (error, "the former code was put back" if former else "nothing was changed"),
+                                        **error.details)
+
+    def _former_code(self) -> List[str]:
+        """Bring back the former code of every service whose new code has not served yet; their names."""
+        return [name for name in sorted(self.vassals) if _webapp_files.put_back(name)]
 
     def _make_log(self, name: str) -> None:
         """uWSGI opens its log as root at first and as the service's user after a reload."""

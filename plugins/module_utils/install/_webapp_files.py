@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import posixpath
 import shutil
 import tarfile
 import tempfile
-from typing import Any, Iterable, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files, _tree
 
@@ -64,6 +66,7 @@ class CodeTree:
             if _tree.digest_of(wanted) != digest:
                 raise WebstackError("service %s: its code arrived damaged" % self.name)
             write, remove = _tree.difference(wanted, self.entries)
+            self._keep(write, remove)
             for path in remove:
                 self._remove(path)
             for path in write:
@@ -72,6 +75,20 @@ class CodeTree:
             raise WebstackError("service %s: its code could not be written to %s: %s" % (self.name, self.path, exc.strerror)) from exc
         finally:
             shutil.rmtree(stage, ignore_errors=True)
+
+    def _keep(self, write: Iterable[str], remove: Iterable[str]) -> None:
+        """Keep what will be replaced beside the tree, by hard links, until the new code has served (``settle``) or not (``put_back``)."""
+        settle(self.name)
+        kept = os.path.join(os.path.dirname(self.path), ".webstack-former-" + os.path.basename(self.path))
+        shutil.rmtree(kept, ignore_errors=True)
+        os.mkdir(kept, 0o700)
+        former = [path for path in [*write, *remove] if path in self.entries]
+        for path in former:
+            copy = os.path.join(kept, path)
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            os.link(os.path.join(self.path, path), copy, follow_symlinks=False)
+        undo = {"path": self.path, "kept": kept, "former": former, "added": [path for path in write if path not in self.entries], "digest": self.digest}
+        _journal.write_private(_paths.code_undo(self.name), json.dumps(undo) + "\n")
 
     def _move(self, source: str, path: str) -> None:
         target = os.path.join(self.path, path)
@@ -86,17 +103,58 @@ class CodeTree:
         os.rename(source, target)
 
     def _remove(self, path: str) -> None:
-        os.unlink(os.path.join(self.path, path))
-        parent = os.path.dirname(path)
-        while parent:
-            cache = os.path.join(self.path, parent, "__pycache__")
-            if os.path.isdir(cache) and os.listdir(os.path.dirname(cache)) == ["__pycache__"]:
-                shutil.rmtree(cache)
-            try:
-                os.rmdir(os.path.join(self.path, parent))
-            except OSError:
-                return
-            parent = os.path.dirname(parent)
+        _remove(self.path, path)
+
+
+def _remove(root: str, path: str) -> None:
+    """Remove a file below ``root``, and the directories that are empty without it (byte code does not count)."""
+    os.unlink(os.path.join(root, path))
+    parent = os.path.dirname(path)
+    while parent:
+        cache = os.path.join(root, parent, "__pycache__")
+        if os.path.isdir(cache) and os.listdir(os.path.dirname(cache)) == ["__pycache__"]:
+            shutil.rmtree(cache)
+        try:
+            os.rmdir(os.path.join(root, parent))
+        except OSError:
+            return
+        parent = os.path.dirname(parent)
+
+
+def _undo(name: str) -> Dict[str, Any]:
+    try:
+        with open(_paths.code_undo(name), encoding="utf-8") as handle:
+            return json.load(handle)
+    except FileNotFoundError:
+        return {}
+
+
+def put_back(name: str) -> bool:
+    """Bring a service's former code back, when its new code has not served yet; false when there is none. Idempotent."""
+    undo = _undo(name)
+    if not undo:
+        return False
+    for path in undo["added"]:
+        if os.path.lexists(os.path.join(undo["path"], path)):
+            _remove(undo["path"], path)
+    for path in undo["former"]:
+        kept, target = os.path.join(undo["kept"], path), os.path.join(undo["path"], path)
+        if os.path.lexists(kept):
+            os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+            os.rename(kept, target)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(kept)  # rename(2) does nothing when both names are links to one file
+    _journal.write_private(_paths.code_stamp(name), json.dumps({"digest": undo["digest"]}) + "\n")
+    settle(name)
+    return True
+
+
+def settle(name: str) -> None:
+    """The new code serves: the former is not needed any more."""
+    undo = _undo(name)
+    if undo:
+        shutil.rmtree(undo["kept"], ignore_errors=True)
+        os.unlink(_paths.code_undo(name))
 
 
 def unpack(pack: str, stage: str) -> None:

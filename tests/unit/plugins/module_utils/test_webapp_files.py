@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Dict
 
 import pytest
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _webapp_files as files
@@ -16,6 +18,12 @@ from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
 
 JOBS = [{"when": "*/5 * * * *", "user": "shop", "command": "/srv/shop/tick --now"}, {"when": "@daily", "user": "root", "command": "/bin/true"}]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(os, "fchown", lambda *args: None)
 
 
 def test_crontab() -> None:
@@ -60,6 +68,7 @@ def test_code_becomes_its_source_and_keeps_its_state(tmp_path: Path) -> None:
     assert (place / "a.py").read_text() == "2" and (place / "var/db").read_text() == "state" and (place / "venv/bin/python").exists()
     assert not (place / "old").exists()
     assert (place / "kept/b.py").stat().st_ino == inode
+    files.settle("shop")
     assert [path.name for path in place.parent.iterdir()] == ["code"]
 
 
@@ -79,3 +88,43 @@ def test_a_file_never_replaces_a_directory_with_state(tmp_path: Path) -> None:
     with pytest.raises(WebstackError, match="a directory with state in it"):
         files.CodeTree("shop", str(place), [str(place / "var")]).replace(pack, digest)
     assert (place / "var/db").read_text() == "state"
+
+
+FORMER = {"a.py": "1", "old/x.py": "1", "kept/b.py": "1"}
+LATTER = {"a.py": "2", "kept/b.py": "1", "new/d.py": "1"}
+
+
+def test_code_that_does_not_serve_is_put_back_to_the_letter(tmp_path: Path) -> None:
+    place = tmp_path / "srv" / "code"
+    place.parent.mkdir()
+    pack, digest = packed(tmp_path, FORMER)
+    files.CodeTree("shop", str(place), []).replace(pack, digest)
+    files.settle("shop")
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*.py")}
+    files.CodeTree("shop", str(place), []).replace(*packed(tmp_path, LATTER))
+    assert (place / "a.py").read_text() == "2"
+    assert files.put_back("shop")
+    assert files.CodeTree("shop", str(place), []).digest == digest
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*.py")} == before
+    assert [path.name for path in place.parent.iterdir()] == ["code"]
+    assert not files.put_back("shop")
+
+
+def test_code_that_serves_stays(tmp_path: Path) -> None:
+    place = tmp_path / "srv" / "code"
+    place.parent.mkdir()
+    files.CodeTree("shop", str(place), []).replace(*packed(tmp_path, FORMER))
+    pack, digest = packed(tmp_path, LATTER)
+    files.CodeTree("shop", str(place), []).replace(pack, digest)
+    files.settle("shop")
+    assert not files.put_back("shop")
+    assert files.CodeTree("shop", str(place), []).digest == digest
+    assert [path.name for path in place.parent.iterdir()] == ["code"]
+
+
+def test_the_first_code_that_does_not_serve_is_removed(tmp_path: Path) -> None:
+    place = tmp_path / "srv" / "code"
+    place.parent.mkdir()
+    files.CodeTree("shop", str(place), []).replace(*packed(tmp_path, FORMER))
+    assert files.put_back("shop")
+    assert list(place.iterdir()) == []
