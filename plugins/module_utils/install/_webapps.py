@@ -197,6 +197,7 @@ class Webapps(WebstackModule):
 
     @staticmethod
     def _forget(name: str) -> None:
+        _webapp_files.settle(name)
         for path in (_paths.code_stamp(name), _paths.prepare_stamp(name)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
