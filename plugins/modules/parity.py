@@ -54,7 +54,7 @@ EXAMPLES = r"""
   gantry.webstack.parity:
     services: "{{ plan.services }}"
     requests:
-      shop: [/search?q=socks, /sitemap.xml]
+      shop: ["/search?q=socks", /sitemap.xml]
 """
 
 RETURN = r"""

@@ -18,7 +18,6 @@ from pathlib import Path
 from . import CACHE, LOGS, ROOT, BenchError, control, logged, output, say
 from .report import Outcome, Report
 
-COLLECTION = control.TREE / "ansible_collections/gantry/webstack"
 LEFTOVERS = ("extensions/molecule", "tests", "scripts", ".ci", ".cache", ".git", ".gitignore", ".ansible-lint", "pyproject.toml", "requirements-dev")
 """What a release must not carry."""
 
@@ -94,15 +93,13 @@ def lint(report: Report) -> None:
     report.check("ansible-lint", [control.tool("ansible-lint"), "--offline", "--strict", "-q"])
     report.check("role-readmes", [str(ROOT / "scripts/role-readmes"), "--check"])
     report.check("antsibull-changelog", [control.tool("antsibull-changelog"), "lint"])
-    report.check("antsibull-docs", [control.tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", str(COLLECTION)],
-                 count=_docs_count)
-
-
-def _docs_count(code: int, text: str) -> tuple[int, int]:
-    """antsibull-docs refuses a role's default that is a template; everything else it says counts."""
-    templated = re.compile(r"validation errors? for RoleSchema|Invalid value '\{\{|^\s*entry_points( -> \w+)+$|Did not return correct DOCUMENTATION")
-    wrong = [line for line in text.splitlines() if line.strip() and not templated.search(line)]
-    return int(not wrong), len(wrong)
+    with _copy() as root:
+        # antsibull-docs takes a role's default that is a template for a value of the wrong type, and the whole role for undocumented.
+        for specs in root.glob("roles/*/meta/argument_specs.yml"):
+            lines = specs.read_text(encoding="utf-8").splitlines(keepends=True)
+            specs.write_text("".join(line for line in lines if not re.match(r"\s+default: ['\"]?\{\{", line)), encoding="utf-8")
+        report.check("antsibull-docs", [control.tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", str(root)],
+                     env={"ANSIBLE_COLLECTIONS_PATH": str(root.parents[2]), "PYTHONPATH": ""})
 
 
 @contextmanager

@@ -28,6 +28,7 @@ PLAYBOOKS = ROOT / "playbooks"
 def markup(text: str) -> str:
     """Ansible's documentation markup as Markdown: C(x) and the like become `x`, L(text,url) a link, B and I emphasis."""
     text = re.sub(r"\b[CMOVEP]\(([^()]*(?:\([^()]*\)[^()]*)*)\)", r"`\1`", text)
+    text = re.sub(r"`([\w.]+)#\w+`", r"`\1`", text)  # P(name#kind)
     text = re.sub(r"\bRV\(([^()]*)\)", r"`\1`", text)
     text = re.sub(r"\bL\(([^,()]*), ?([^()]*)\)", r"[\1](\2)", text)
     text = re.sub(r"\bU\(([^()]*)\)", r"<\1>", text)
