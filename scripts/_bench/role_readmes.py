@@ -65,6 +65,12 @@ def _rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
         yield from _rows(option.get("options", {}), f"{prefix}{name}.")
 
 
+def with_templates(specs: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The specs with the defaults that are templates, which only defaults/main.yml can hold."""
+    return {entry: {**spec, "options": {name: {**({"default": defaults[name]} if name in defaults else {}), **option}
+                                        for name, option in spec.get("options", {}).items()}} for entry, spec in specs.items()}
+
+
 def render(role: str, specs: dict[str, Any], playbook: bool) -> str:
     """The README of a role with these entry points; ``playbook``: whether the collection has a playbook of the same name."""
     lines = ["<!-- Made by scripts/role-readmes from meta/argument_specs.yml. -->", f"# gantry.webstack.{role}"]
@@ -89,7 +95,8 @@ def readmes() -> Iterator[tuple[Path, str]]:
     for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
         role = path.parents[1].name
         specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
-        yield path.parents[1] / "README.md", render(role, specs, (PLAYBOOKS / f"{role}.yml").is_file())
+        defaults = yaml.safe_load((path.parents[1] / "defaults/main.yml").read_text(encoding="utf-8"))
+        yield path.parents[1] / "README.md", render(role, with_templates(specs, defaults), (PLAYBOOKS / f"{role}.yml").is_file())
 
 
 def main() -> int:
