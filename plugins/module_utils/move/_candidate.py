@@ -19,7 +19,6 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._module imp
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config as config
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron, _instance
 
-PIDS_LIMIT = 512
 LOG_TAIL = 40
 
 
@@ -143,7 +142,7 @@ class CandidateModule(WebstackModule):
         client.containers.run(
             candidate.image, [candidate.service["uwsgi"]["binary"], "--ini", config.CONFIG], name=candidate.name, detach=True,
             user=candidate.user, group_add=candidate.groups, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"],
-            pids_limit=PIDS_LIMIT, sysctls=config.sysctls(candidate.service, candidate.network),
+            pids_limit=config.pids_limit(candidate.service), sysctls=config.sysctls(candidate.service, candidate.network),
             network_mode=candidate.network, hostname=None if candidate.network == "host" else sockets.gethostname(),
             environment=dict(candidate.service.get("environment", {})), tmpfs={"/tmp": "mode=1777", "/var/tmp": "mode=1777"},
             mounts=[{"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only} for mount in candidate.mounts],

@@ -100,6 +100,20 @@ def sysctls(service: Mapping[str, Any], net: str) -> Dict[str, str]:
     return {"net.core.somaxconn": str(wanted)} if large else {}
 
 
+PIDS = 512
+"""Processes and threads that a container may have at the least."""
+
+
+def pids_limit(service: Mapping[str, Any]) -> int:
+    """Room for twice the processes and threads that uWSGI is told to start, and for what the application starts beside them."""
+    options = service.get("uwsgi", {}).get("options", {})
+
+    def number(*keys: str) -> int:
+        return next((int(options[key]) for key in keys if str(options.get(key, "")).isdigit()), 1)
+
+    return max(PIDS, PIDS // 2 + 2 * number("processes", "workers", "p") * (number("threads") + 2))
+
+
 def slot(image: str, text: str, secrets_text: str, bound: Sequence[Mount], net: str) -> str:
     """The name of one exact candidate: 12 hex digits of what it is made of. The same input is the same container."""
     # Paths of the slot's own files would make the digest depend on itself.

@@ -84,3 +84,8 @@ def test_the_same_input_is_the_same_container_and_a_new_secret_is_another() -> N
 def test_a_long_queue_needs_the_kernels_leave(listen: object, net: str, sysctls: dict[str, str]) -> None:
     options = {} if listen is None else {"listen": listen}
     assert config.sysctls({"name": "shop", "uwsgi": {"options": options}}, net) == sysctls
+
+
+@pytest.mark.parametrize(("options", "limit"), [({}, 512), ({"processes": 2, "threads": 8}, 512), ({"workers": 16, "threads": "64"}, 2368)])
+def test_there_is_room_for_all_workers(options: dict[str, object], limit: int) -> None:
+    assert config.pids_limit({"name": "shop", "uwsgi": {"options": options}}) == limit
