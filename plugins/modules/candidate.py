@@ -13,15 +13,18 @@ description:
   - Starts a container for each service from its harvested image, on a UNIX socket of its own beside the host's, and waits until it is healthy.
   - The container runs as the service's own user, with a read-only root, no capabilities, C(no-new-privileges) and only the network it needs.
   - Requests still go to the host. A candidate that does not become healthy is removed, and its last words are in the error.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Says what would change and changes nothing.
+    details: Says which services would get a candidate.
   diff_mode:
     support: full
-    description: Shows what changes; never a secret value.
+    details: Shows the container and its uWSGI configuration; never a secret value.
+  idempotent:
+    support: full
+    details: A container that runs as it shall is left alone.
 requirements:
   - docker (the SDK for Python) on the target
 options:

@@ -15,18 +15,18 @@ description:
   - The plan names every service that nginx leads to with its user, code, Python, uWSGI options, state, files, secrets (by place, never by value),
     workers, schedule and needs, says whether it can be converted and why not, and lists what else is on the host.
   - Changes nothing on the target. The same host gives the same plan, byte for byte.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Looks at the host, makes the plan and returns it, but writes no file.
+    details: Looks at the host, makes the plan and returns it, but writes no file.
   diff_mode:
     support: full
-    description: Shows how the plan file changes.
+    details: Shows how the plan file changes.
   idempotent:
     support: full
-    description: A second run on an unchanged host writes nothing.
+    details: A second run on an unchanged host writes nothing.
 options:
   dir:
     description: Directory on the control node for C(HOST.yml) and C(HOST.html).

@@ -14,18 +14,18 @@ description:
     systemd units and dpkg's database, in one go. M(gantry.webstack.discover) makes a plan of it on the control node.
   - It changes nothing on the host. Each application is asked for one page with GET, over its uWSGI socket.
   - Values that look secret never leave the host; they are given by name and place.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Reads only.
+    details: Reads only.
   diff_mode:
     support: none
-    description: Nothing is changed, so there is nothing to show.
+    details: Nothing is changed, so there is nothing to show.
   idempotent:
     support: full
-    description: The same host gives the same evidence.
+    details: The same host gives the same evidence.
 seealso:
   - module: gantry.webstack.discover
 """

@@ -8,8 +8,6 @@ DOCUMENTATION = r"""
 module: image_harvest
 short_description: Build container images of services from the host they run on
 version_added: 0.1.0
-author:
-  - gantry.webstack contributors (@gantry)
 description:
   - Builds one image per service out of the files that the service runs from on this host, and loads it into the host's Docker Engine.
   - An image holds the interpreter with its standard library, uWSGI with the plugins in use, every shared library and tool they need,
@@ -26,22 +24,18 @@ options:
     required: true
 requirements:
   - docker (the docker SDK for Python on the managed host)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
     support: full
-    details:
-      - Reads the host and computes the ids that a real run would give. Without an engine every image counts as missing.
+    details: Reads the host and computes the ids that a real run would give. Without an engine every image counts as missing.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: full
-    details:
-      - Shows the tag and the layers of each image that is loaded.
+    details: Shows the tag and the layers of each image that is loaded.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
-    details:
-      - As long as the service's files on the host stay the same.
+    details: As long as the service's files on the host stay the same.
 notes:
   - Byte code that a service writes beside its own code (C(__pycache__)), version control directories and shell histories are left out.
   - Of packages, documentation, message catalogs, Python's own tests and its C(nis) module are left out; of Python's modules for developers

@@ -15,19 +15,16 @@ description:
   - The configuration is tested as it will stand before anything is moved, then moved, nginx is reloaded, and the reload is proven by new
     worker processes. If any of that fails, everything is put back, new files are removed, and the message names the site and nginx's complaint.
   - When nginx runs an older configuration than the one on disk, because somebody's reload failed, it is reloaded.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: partial
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
     details: What nginx thinks of the configuration is only known in a real run, since C(nginx -t) makes log files.
   diff_mode:
     support: full
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)) when in diff mode.
   idempotent:
     support: full
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
 options:
   sites:
     description: All sites that shall be there.

@@ -12,19 +12,16 @@ version_added: 0.1.0
 description:
   - Installs what is missing of a list of Debian packages in one call, and asks dpkg's database before anything else, which takes milliseconds.
   - Unlike M(ansible.builtin.apt) it needs no C(python3-apt) on the target, so that check mode tells the truth on a host that has nothing yet.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
   diff_mode:
     support: partial
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)) when in diff mode.
     details: Shows the packages that were asked for, not those that they depend on.
   idempotent:
     support: full
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
 options:
   names:
     description: The packages. C(a | b) is satisfied by either, and installs the first that the package lists offer when neither is there; C(a ?) is left out

@@ -15,15 +15,18 @@ description:
   - The requests are the health path, the nginx locations, a page that does not exist, the latest safe requests of the access log, and O(requests).
   - Only GET and HEAD are sent unless O(requests) names another method.
   - On a difference the candidate is removed and the host serves on unchanged.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Says what would change and changes nothing.
+    details: Sends nothing in check mode, since there may be no candidate.
   diff_mode:
     support: none
-    description: Nothing of the host changes, so there is nothing to show.
+    details: Nothing of the host changes.
+  idempotent:
+    support: full
+    details: Never reports a change.
 requirements:
   - docker (the SDK for Python) on the target
 options:

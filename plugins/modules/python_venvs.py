@@ -17,22 +17,19 @@ description:
   - Every interpreter is looked for before anything is touched; one that is not there fails with what is available.
   - An environment whose Python no longer is the interpreter's minor version is made anew.
   - The environment of a service whose journal says that it runs in a container is left alone.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
+  - gantry.webstack._attributes.action
 attributes:
   check_mode:
     support: partial
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
     details: For requirements without hashes, the distributions that they need in turn are only known in a real run.
   diff_mode:
     support: full
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)) when in diff mode.
   idempotent:
     support: full
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
   action:
     support: full
-    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
 options:
   venvs:
     description: All virtual environments. P(gantry.webstack.venvs#filter) makes the list from service definitions.

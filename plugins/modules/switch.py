@@ -16,15 +16,16 @@ description:
     The container finishes what it has and is removed.
   - Scheduled commands move with it; the host's cron stays their only clock.
   - Every step looks first, so a run that was killed is finished, or undone, by the next.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Says what would change and changes nothing.
   diff_mode:
     support: full
-    description: Shows what changes; never a secret value.
+  idempotent:
+    support: full
+    details: A service that is where it shall be is left alone.
 requirements:
   - docker (the SDK for Python) on the target
 options:

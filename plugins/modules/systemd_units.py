@@ -13,18 +13,15 @@ description:
   - Writes unit files below C(/etc/systemd/system), enables and starts units, the whole list in one call.
   - A unit that was started before its file was last written is restarted, also when the file was written by an earlier run that did not get that far.
   - Unlike M(ansible.builtin.systemd_service) it bears, in check mode, units whose package is not installed yet.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
   diff_mode:
     support: full
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)) when in diff mode.
   idempotent:
     support: full
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
 options:
   units:
     description: The units.

@@ -18,19 +18,16 @@ description:
   - A vassal that does not run, or whose workers are older than its file or one of its O(vassals[].watch) files, is started or reloaded, also when
     an earlier run ended before it could.
   - A service whose journal says that it runs in a container is left there; its vassal is kept right at the place where it is parked.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
   diff_mode:
     support: full
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)) when in diff mode.
     details: Values of O(vassals[].secret_lines) are left out.
   idempotent:
     support: full
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
 options:
   vassals:
     description: All vassals that shall be there. P(gantry.webstack.vassals#filter) makes the list from service definitions.

@@ -14,19 +14,16 @@ description:
   - They run when the commands, the environment, the code (as M(gantry.webstack.webapps) left it) or the virtual environment (as
     M(gantry.webstack.python_venvs) left it) differ from those of the last run that succeeded.
   - Services whose journal says that they run in a container are left alone.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
 attributes:
   check_mode:
     support: full
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
   diff_mode:
     support: partial
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)) when in diff mode.
     details: Shows the commands; what they change is their own affair.
   idempotent:
     support: full
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
 options:
   services:
     description: The services. P(gantry.webstack.commands#filter) makes the list from service definitions.

@@ -16,22 +16,19 @@ description:
   - Secret files are C(0400) and owned by the service's user. Their values appear in no log and no diff.
   - Crontabs and tmpfiles.d lines of services that are no longer in the list are removed; users, code, directories and secrets stay.
   - Of a service whose journal says that it runs in a container, code, crontab and socket directory are left alone.
-author:
-  - gantry.webstack contributors (@gantry)
+extends_documentation_fragment:
+  - gantry.webstack._attributes
+  - gantry.webstack._attributes.action
 attributes:
   check_mode:
     support: full
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
   diff_mode:
     support: full
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)) when in diff mode.
     details: Of code it names the files that differ; values of secrets are left out.
   idempotent:
     support: full
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
   action:
     support: full
-    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
 options:
   services:
     description: All services. P(gantry.webstack.webapps#filter) makes the list from service definitions.
