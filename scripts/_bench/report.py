@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from . import LOGS, ROOT, say
 
@@ -77,7 +78,7 @@ def run_logged(argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None 
                                    env={**os.environ, **(env or {})}, cwd=cwd, start_new_session=True, text=True, errors="replace")
         try:
             if on_line:
-                watch(process, out.write, on_line, deadline)
+                watch(process, out, on_line, deadline)
             return process.wait(max(1.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             out.write(f"\nstopped: it took longer than {timeout:.0f} s\n")
@@ -92,8 +93,8 @@ def run_logged(argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None 
                     process.wait()
 
 
-def watch(process: subprocess.Popen[str], write: Callable[[str], object], on_line: Callable[[str], None], deadline: float) -> None:
-    """Copy what a process prints, line by line, until it closes its output or the deadline passes."""
+def watch(process: subprocess.Popen[str], out: TextIO, on_line: Callable[[str], None], deadline: float) -> None:
+    """Copy what a process prints to ``out``, and line by line to ``on_line``, until it closes its output or the deadline passes."""
     if process.stdout is None:
         raise ValueError("the process has no pipe")
     os.set_blocking(process.stdout.fileno(), False)
@@ -109,7 +110,8 @@ def watch(process: subprocess.Popen[str], write: Callable[[str], object], on_lin
             if not data:
                 break
             text = data.decode(errors="replace")
-            write(text)
+            out.write(text)
+            out.flush()
             *lines, rest = (rest + text).split("\n")
             for line in lines:
                 on_line(line)

@@ -17,7 +17,8 @@ SUITES = ("bookworm", "trixie")
 ORDER = ("default", "engine", "python", "uwsgi", "nginx", "webapp", "discover", "convert", "rollback")
 """Scenarios that run first, in this order; the others follow by name."""
 
-TIMEOUT = 900
+TIMEOUT = 1200
+"""Seconds for one scenario."""
 
 
 def names() -> list[str]:
@@ -27,9 +28,10 @@ def names() -> list[str]:
 
 
 class Steps:
-    """Follows Molecule's output and measures how long each step takes."""
+    """Follows Molecule's output, tells each step and measures how long it takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, scenario: str) -> None:
+        self.scenario = scenario
         self.times: list[tuple[str, float]] = []
         self.missing: list[str] = []
 
@@ -38,6 +40,7 @@ class Steps:
         started = re.search(r"(\w+)\W+Executing$", text.rstrip())
         if started:
             self.times.append((started.group(1), time.monotonic()))
+            print(f"    {self.scenario}: {started.group(1)}", flush=True)
         missing = re.search(r"(\w+)\W+Executed: Missing playbook", text)
         if missing and missing.group(1) != "prepare":
             self.missing.append(missing.group(1))
@@ -89,7 +92,7 @@ def run(report: Report, wanted: list[str], *, keep: bool) -> None:
         destroy()
     for name in [name for name in names() if not wanted or name in wanted]:
         say(f"molecule {name}")
-        steps = Steps()
+        steps = Steps(name)
         log = f"molecule-{name}"
         started = time.monotonic()
         code = _molecule("test", "-s", name, "--destroy=never", "--no-command-borders", scenario=name, log=log, steps=steps)
