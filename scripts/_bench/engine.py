@@ -14,7 +14,9 @@ from . import CACHE, BenchError, apt_install, logged, output, say
 HOME = CACHE / "engine"
 PIDFILE = HOME / "docker.pid"
 CAP_SYS_RESOURCE = 24  # linux/capability.h
-BRIDGE, BRIDGE_ADDRESS = "webstack0", "172.30.250.1/24"
+DIGEST = hashlib.sha256(str(HOME).encode()).hexdigest()
+BRIDGE, BRIDGE_ADDRESS = f"webstack-{DIGEST[:6]}", f"172.30.{int(DIGEST[:2], 16)}.1/24"
+"""Each checkout's engine has a bridge of its own: two engines on one would give the same address to two containers."""
 
 
 def _answers(host: str | None) -> bool:
@@ -25,7 +27,7 @@ def _answers(host: str | None) -> bool:
 
 def _run_dir() -> Path:
     """Where our engine's sockets are; below /run when the checkout's path is too long for a socket's name (108 bytes)."""
-    return HOME if len(str(HOME)) < 60 else Path("/run") / f"webstack-engine-{hashlib.sha256(str(HOME).encode()).hexdigest()[:8]}"
+    return HOME if len(str(HOME)) < 60 else Path("/run") / f"webstack-engine-{DIGEST[:8]}"
 
 
 def _client() -> None:
