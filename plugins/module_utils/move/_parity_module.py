@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal
 from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import ask, first_site
@@ -16,7 +16,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_clie
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _parity
 from ansible_collections.gantry.webstack.plugins.module_utils.move._candidate import discard
 
-AT_ONCE = 4
+AT_ONCE = 6
 """Requests under way at the same time: enough to overlap slow answers, few enough not to starve the host."""
 
 LOG_BYTES = 2 * 1024 * 1024
@@ -46,35 +46,34 @@ class ParityModule(WebstackModule):
         if self.check_mode or not open_moves:
             return
         yield_cpu()
-        with host_lock():
-            for service, journal in open_moves:
-                report = self._prove(service, journal)
+        with host_lock(), ThreadPoolExecutor(AT_ONCE) as pool:
+            proofs = [(service, journal, self._prove(pool, service, journal)) for service, journal in open_moves]
+            for service, journal, proof in proofs:
+                found = [(request, what.result()) for request, what in proof]
+                report = {"service": service["name"], "requests": len(found),
+                          "differences": [{"request": request.shown(), "what": what} for request, what in found if what]}
                 self.result["services"].append(report)
                 if report["differences"]:
                     self._refuse(service, journal, report)
                 journal.record("proven", phase="proven")
 
-    def _prove(self, service: Mapping[str, Any], journal: _journal.Journal) -> Dict[str, Any]:
+    def _prove(self, pool: ThreadPoolExecutor, service: Mapping[str, Any], journal: _journal.Journal) -> List[Tuple[_parity.Request, "Future[List[str]]"]]:
+        """Begin to compare every request of a service."""
         if not journal.candidate:
             raise WebstackError("service %s: there is no candidate to compare; run convert" % service["name"])
         log = first_site(service).get("access_log") or "/var/log/nginx/access.log"
-        extra = self.params["requests"].get(service["name"], []) if self.params["requests"] else []
-        wanted = _parity.choose(service, tail_lines(log), extra, self.params["limit"])
+        extra = self.params["requests"].get(service["name"], [])
+        timeout = self.params["timeout"]
 
         def prove(request: _parity.Request) -> List[str]:
-            def at(socket: str) -> Any:
-                def answer(asked: _parity.Request) -> Response:
-                    return ask(service, socket, asked.target, asked.method, timeout=self.params["timeout"])
-                return answer
+            def at(socket: str) -> Callable[[_parity.Request], Response]:
+                return lambda asked: ask(service, socket, asked.target, asked.method, timeout=timeout)
             try:
                 return _parity.compare(at(journal.data["seam"]), at(journal.candidate["socket"]), request)
             except UwsgiError as exc:
                 return [str(exc)]
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = list(pool.map(prove, wanted))
-        return {"service": service["name"], "requests": len(wanted),
-                "differences": [{"request": request.shown(), "what": what} for request, what in zip(wanted, found) if what]}
+        return [(request, pool.submit(prove, request)) for request in _parity.choose(service, tail_lines(log), extra, self.params["limit"])]
 
     def _refuse(self, service: Mapping[str, Any], journal: _journal.Journal, report: Dict[str, Any]) -> None:
         with engine() as client:
