@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -93,8 +94,9 @@ def setup_lock() -> Iterator[None]:
 
 
 def guarded(main: Callable[[], int]) -> int:
-    """Run ``main``; a BenchError ends it with its message and code 2."""
+    """Run ``main``; a BenchError ends it with its message and code 2, SIGTERM as Ctrl-C does, with what it started."""
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return main()
     except BenchError as exc:

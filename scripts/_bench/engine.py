@@ -139,3 +139,6 @@ def stop() -> None:
     if str(HOME).encode() in cmdline:
         say("stopping the Docker Engine in .cache/engine")
         os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + 30  # it stops its containers first
+        while time.monotonic() < end and os.path.exists(f"/proc/{pid}"):
+            time.sleep(0.2)

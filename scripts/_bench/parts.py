@@ -169,7 +169,7 @@ def package(report: Report) -> None:
     report.add(Outcome("package content", int(not (left or missing)), int(bool(left or missing)), time.monotonic() - started, tarball.name))
     # Only this path: the checkout, which is on the usual one, counts as an installed gantry.webstack.
     only = {"ANSIBLE_COLLECTIONS_PATH": str(dist), "PYTHONPATH": ""}
-    logged([galaxy, "collection", "install", "--no-deps", "-p", str(dist), str(tarball)], "test-package", hint="", env=only)
+    logged([galaxy, "collection", "install", "-p", str(dist), str(tarball)], "test-package", hint="", env=only)
     for other in (control.TREE / "ansible_collections").iterdir():
         if other.name != "gantry" and other.is_dir():
             (dist / "ansible_collections" / other.name).symlink_to(other)
