@@ -106,7 +106,69 @@ def _copy() -> Iterator[Path]:
         for name in _sources():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
-        _found_by_name(report, dist, only)
+        yield root
+
+
+def _get_pip(home: Path) -> None:
+    """ansible-test fetches a script from a server of its own to put pip into its environments; ensurepip does it as well."""
+    source = next(control.VENV.glob("lib/python3.*/site-packages/ansible_test/_internal/python_requirements.py")).read_text(encoding="utf-8")
+    found = re.search(r"pip=['\"]([0-9.]+)['\"]", source)
+    if found is None:
+        raise BenchError("cannot see which pip ansible-test wants; look at _get_pip in scripts/_bench/parts.py")
+    script = home / f".ansible/test/cache/get_pip_{found.group(1).replace('.', '_')}.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text((ROOT / "scripts/_bench/get_pip.py").read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def _sanity_count(code: int, text: str) -> tuple[int, int]:
+    ran = len(re.findall(r'^Running sanity test "', text, re.MULTILINE))
+    listed = re.search(r"The (\d+) sanity test\(s\) listed below \(out of (\d+)\) failed", text)
+    failed = int(listed.group(1)) if listed else int(code != 0)
+    if "All targets skipped" in text or ran == 0:
+        return 0, 1
+    return ran - failed, failed
+
+
+def sanity(report: Report) -> None:
+    """ansible-test sanity without an ignore file, over every Python of this machine that ansible-core supports."""
+    if [name for name in _sources() if name.startswith("tests/sanity/ignore")]:
+        report.add(Outcome("sanity ignore file: there must be none", 0, 1, 0))
+    home = CACHE / "home"
+    _get_pip(home)
+    versions = control.python_versions()
+    say(f"sanity: Python {', '.join(versions)} of this machine")
+    # pyenv's shims look like Pythons and may not be any.
+    usual = [entry for entry in os.environ["PATH"].split(os.pathsep) if not entry.endswith("/shims")]
+    paths = [str(control.VENV / "bin"), *dict.fromkeys(str(path.parent) for path in versions.values()), *usual]
+    # ansible-test keeps its environments below HOME; PYTHONPATH and the collections path would show it the checkout beside the copy.
+    env = {"HOME": str(home), "PATH": os.pathsep.join(paths), "PYTHONPATH": "", "ANSIBLE_COLLECTIONS_PATH": "", "VIRTUAL_ENV": ""}
+    with _copy() as root:
+        report.check("sanity", [control.tool("ansible-test"), "sanity", "--venv", "--color", "no"], cwd=root, env=env, count=_sanity_count,
+                     show="^(ERROR|FATAL)")
+
+
+def package(report: Report) -> None:
+    """The tarball: nothing but the collection in it, and installed from it everything is found by its full name."""
+    say("package: build, look inside, install from the tarball")
+    started = time.monotonic()
+    dist = CACHE / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    galaxy = control.tool("ansible-galaxy")
+    logged([galaxy, "collection", "build", "--output-path", str(dist), str(ROOT)], "test-package", hint="")
+    tarball = next(dist.glob("gantry-webstack-*.tar.gz"))
+    with tarfile.open(tarball) as tar:
+        names = tar.getnames()
+    left = [name for name in names if name.startswith(LEFTOVERS) or "__pycache__" in name or name.endswith(".pyc")]
+    wanted = [name for name in _sources() if name.startswith(("plugins/", "roles/", "playbooks/", "meta/", "docs/"))]
+    missing = sorted({*wanted, "README.md", "LICENSE", "CHANGELOG.rst", "requirements.txt", "MANIFEST.json"} - set(names))
+    for what, wrong in (("leftovers", left), ("missing", missing)):
+        if wrong:
+            print(f"  {what}: {', '.join(wrong[:20])}")
+    report.add(Outcome("package content", int(not (left or missing)), int(bool(left or missing)), time.monotonic() - started, tarball.name))
+    # Only this path: the checkout, which is on the usual one, counts as an installed gantry.webstack.
+    only = {"ANSIBLE_COLLECTIONS_PATH": str(dist), "PYTHONPATH": ""}
+    logged([galaxy, "collection", "install", "-p", str(dist), str(tarball)], "test-package", hint="", env=only)
+    _found_by_name(report, dist, only)
 
 
 def _found_by_name(report: Report, dist: Path, env: dict[str, str]) -> None:
