@@ -17,7 +17,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import engine, find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config as config
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron, _instance
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron, _instance, _seam
 
 LOG_TAIL = 40
 
@@ -100,7 +100,7 @@ class CandidateModule(WebstackModule):
         images = {item["service"]: item["id"] for item in self.params["images"]}
         self.result["candidates"] = []
         moves = [(service, _journal.load(service["name"])) for service in self.params["services"]]
-        open_moves = [(service, journal) for service, journal in moves if journal.runtime == _journal.HOST]
+        open_moves = [(service, journal) for service, journal in moves if on_host(journal)]
         if self.check_mode:
             for service, dummy in open_moves:
                 self.add_diff(service["name"], "", "a candidate container beside the host's process\n")
@@ -177,6 +177,12 @@ class CandidateModule(WebstackModule):
             discard(client, journal)
             raise WebstackError("%s; the host serves on unchanged. The container's last words: %s" % (exc, last_words(log)), log=log.splitlines()) from exc
         self.result["candidates"].append(dict(candidate.journal_entry(), service=candidate.service["name"]))
+
+
+def on_host(journal: _journal.Journal) -> bool:
+    """Do requests go to the host's process? A run that was killed may have moved the seam and not noted it."""
+    candidate = journal.candidate
+    return journal.runtime == _journal.HOST and not (candidate and _seam.links_to(journal.data["seam"], candidate["socket"]))
 
 
 def discard(client: Any, journal: _journal.Journal) -> None:

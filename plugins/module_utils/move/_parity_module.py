@@ -14,7 +14,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._engine imp
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock, yield_cpu
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import Response, UwsgiError
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _parity
-from ansible_collections.gantry.webstack.plugins.module_utils.move._candidate import discard
+from ansible_collections.gantry.webstack.plugins.module_utils.move._candidate import discard, on_host
 
 AT_ONCE = 6
 """Requests under way at the same time: enough to overlap slow answers, few enough not to starve the host."""
@@ -42,7 +42,7 @@ class ParityModule(WebstackModule):
     def run(self) -> None:
         self.result["services"] = []
         moves = [(service, _journal.load(service["name"])) for service in self.params["services"]]
-        open_moves = [(service, journal) for service, journal in moves if journal.runtime == _journal.HOST and journal.phase != "switching"]
+        open_moves = [(service, journal) for service, journal in moves if on_host(journal)]
         if self.check_mode or not open_moves:
             return
         yield_cpu()

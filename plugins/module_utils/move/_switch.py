@@ -45,10 +45,10 @@ class Move:
 
     # Host to container.
 
-    def begin(self, edge: Mapping[str, Any]) -> None:
+    def begin(self) -> None:
         """Last look at both sides; note where the way back begins."""
-        if self.journal.phase in ("switching", "switched"):
-            return
+        if _seam.links_to(self.seam, self.socket):
+            return  # a run before this one has come so far
         problem = health_problem(self.service, self.socket)
         if problem is not None:
             raise WebstackError("service %s: its candidate does not answer as it should (%s); run convert again" % (self.name, problem))
@@ -195,7 +195,7 @@ class SwitchModule(WebstackModule):
     def _move(self, target: str, moves: List[Move]) -> None:
         edge, drain, timeout = self.params["edge"], self.params["drain_timeout"], self.params["timeout"]
         if target == _journal.CONTAINER:
-            steps = [lambda m: m.begin(edge), lambda m: m.keep_across_boots(edge), lambda m: m.take_seam(), lambda m: m.schedule(target),
+            steps = [lambda m: m.begin(), lambda m: m.keep_across_boots(edge), lambda m: m.take_seam(), lambda m: m.schedule(target),
                      lambda m: m.drain_host(drain), lambda m: m.stop_host(), lambda m: m.await_host_stopped(), lambda m: m.done()]
         else:
             steps = [lambda m: m.start_host(), lambda m: m.give_seam_back(timeout), lambda m: m.schedule(target), lambda m: m.forget_container(drain)]

@@ -1,0 +1,51 @@
+"""The candidate: where requests go, what a container is made of, what its log says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _candidate
+
+SERVICE = {
+    "name": "shop",
+    "uwsgi": {"binary": "/usr/bin/uwsgi", "socket": "/run/uwsgi/shop/uwsgi.sock", "options": {"module": "shop"}},
+    "secrets": [{"name": "TOKEN", "source": "uwsgi:/etc/webstack/vassals/shop.ini"}],
+}
+
+
+def plan(image: str = "sha256:1", token: str = "s3cret%x") -> _candidate.Candidate:
+    return _candidate.plan_candidate(SERVICE, image, {"TOKEN": token}, "2001:2001", [])
+
+
+def test_one_input_is_one_container() -> None:
+    assert plan() == plan()
+    assert len({candidate.name for candidate in (plan(), plan(image="sha256:2"), plan(token="other"))}) == 3
+
+
+def test_a_secret_is_in_its_own_file_alone() -> None:
+    candidate = plan()
+    assert candidate.secrets == "[uwsgi]\nenv = TOKEN=s3cret%%x\n"
+    assert "s3cret" not in candidate.config + candidate.described() + str(candidate.journal_entry())
+    assert "ini = /etc/webstack/secrets.ini" in candidate.config
+
+
+def test_requests_go_where_the_seam_leads_whatever_the_journal_says(tmp_path: Path) -> None:
+    seam = tmp_path / "uwsgi.sock"
+    journal = _journal.Journal("shop", {"runtime": "host", "phase": "switching", "seam": str(seam), "candidate": {"socket": "/run/webstack/shop/a.sock"}})
+    assert _candidate.on_host(journal)
+    seam.symlink_to("/run/webstack/shop/a.sock")
+    assert not _candidate.on_host(journal)
+    journal.data["runtime"] = "container"
+    assert not _candidate.on_host(journal)
+
+
+@pytest.mark.parametrize(("log", "words"), [
+    ("", "nothing"),
+    ("starting\nbind(): Permission denied [core/socket.c line 230]\n", "bind(): Permission denied [core/socket.c line 230]"),
+    ("Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'shop'\nunable to load app\n", "ModuleNotFoundError: No module named 'shop'"),
+])
+def test_the_line_that_says_most(log: str, words: str) -> None:
+    assert _candidate.last_words(log) == words
