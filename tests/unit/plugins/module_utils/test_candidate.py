@@ -45,7 +45,8 @@ def test_requests_go_where_the_seam_leads_whatever_the_journal_says(tmp_path: Pa
 @pytest.mark.parametrize(("log", "words"), [
     ("", "nothing"),
     ("starting\nbind(): Permission denied [core/socket.c line 230]\n", "bind(): Permission denied [core/socket.c line 230]"),
-    ("Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'shop'\nunable to load app\n", "ModuleNotFoundError: No module named 'shop'"),
+    ("Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'shop'\nunable to load app\n",
+     "ModuleNotFoundError: No module named 'shop'"),
 ])
 def test_the_line_that_says_most(log: str, words: str) -> None:
     assert _candidate.last_words(log) == words
