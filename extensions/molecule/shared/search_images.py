@@ -31,7 +31,7 @@ for image in sorted(set(images)):
             for member in layer:
                 result["files"] += 1
                 folder, dummy, name = member.name.rpartition("/")
-                if name in MANAGERS and folder.strip("./") in ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin"):
+                if name in MANAGERS and folder.rpartition("/")[2] in ("bin", "sbin"):
                     result["found"].append("%s: package manager %s" % (image, member.name))
                 if member.isfile():
                     data = layer.extractfile(member).read()

@@ -1,6 +1,6 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What of a service goes into its own layer: the venv as it is, the code, and what links and imports of both lead to."""
+"""What of a service goes into its own layer: the venv as it is (but for pip), the code, and what links and imports of both lead to."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs impo
 
 LEFT_OUT = frozenset((".git", ".hg", ".svn", ".bzr", ".ssh", ".gnupg", ".aws", ".bash_history", ".python_history", ".psql_history", ".mysql_history"))
 """Names that never go into an image: histories and keys of the people who work there, which may hold secrets."""
+
+_PIP = re.compile(r"/bin/pip[0-9.]*|/lib/python[^/]+/site-packages/pip(-[^/]+\.dist-info)?")
+"""pip inside a venv: an image has no package manager, and nothing can be installed into one that is read-only."""
 
 VOLATILE = ("/run/", "/var/run/", "/tmp/", "/var/tmp/", "/proc/", "/sys/", "/dev/")
 """Directories that a container has of its own."""
@@ -145,6 +148,10 @@ class AppTree:
     def _enter(self, root: str, path: str, found: Stat) -> bool:
         name = os.path.basename(path)
         if path in self._hidden or path in self.roots or found.kind == "other":
+            return False
+        if root == self.venv and _PIP.fullmatch(path[len(root):]):
+            remark = "pip of the venv %s is left out" % root
+            self.remarks += [remark] if remark not in self.remarks else []
             return False
         if name in LEFT_OUT:
             self.remarks.append("%s is left out" % path)

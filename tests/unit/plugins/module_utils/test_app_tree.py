@@ -38,6 +38,16 @@ def test_the_venv_as_it_is_and_the_release_that_current_leads_to() -> None:
     assert not tree.system_site
 
 
+def test_pip_stays_out_of_the_venv_and_what_only_looks_like_it_does_not() -> None:
+    site = "/srv/shop/venv/lib/python3.11/site-packages/"
+    tree = scan({"/srv/shop/venv/bin/pip": b"", "/srv/shop/venv/bin/pip3.11": b"", "/srv/shop/venv/bin/pipeline": b"", site + "pip/__init__.py": b"",
+                 site + "pip-23.0.1.dist-info/RECORD": b"", site + "pip_audit/__init__.py": b"", site + "flask/pip/__init__.py": b""})
+    kept = files(tree)
+    assert not {path for path in kept if path.startswith((site + "pip/", site + "pip-")) or path.endswith(("/bin/pip", "/bin/pip3.11"))}
+    assert {"/srv/shop/venv/bin/pipeline", site + "pip_audit/__init__.py", site + "flask/pip/__init__.py"} <= kept
+    assert tree.remarks == ["pip of the venv /srv/shop/venv is left out"]
+
+
 def test_what_a_service_writes_and_what_people_leave_behind_stays_out() -> None:
     top = "/srv/shop/releases/7/"
     tree = scan({top + "__pycache__/wsgi.cpython-311.pyc": b"", top + ".git/config": b"url = https://token@x", top + ".ssh/id": b"",
