@@ -16,8 +16,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common import _jou
 from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import await_health
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import engine, find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config as config
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron, _instance, _seam
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config, _cron, _instance, _seam
 
 LOG_TAIL = 40
 
@@ -31,7 +30,7 @@ class Candidate(NamedTuple):
     socket: str
     config: str
     secrets: Optional[str]
-    mounts: List[config.Mount]
+    mounts: List[_container_config.Mount]
     network: str
     user: str
     groups: List[int]
@@ -60,15 +59,15 @@ class Candidate(NamedTuple):
 def plan_candidate(service: Mapping[str, Any], image: str, secret_values: Mapping[str, str], user: str, groups: List[int]) -> Candidate:
     """Everything that makes up a service's container; the same input gives the same name. Pure but for looking whether paths exist."""
     name = service["name"]
-    net = config.network(service)
-    secrets = config.ini([("env", "%s=%s" % item) for item in sorted(secret_values.items())]) if secret_values else None
-    include = [("ini", config.SECRETS)] if secrets else []
-    draft = config.mounts(service, "", "" if secrets is None else "secrets")
-    slot = config.slot(image, config.ini(config.uwsgi_options(service, "") + include), secrets or "", draft, net)
+    net = _container_config.network(service)
+    secrets = _container_config.ini([("env", "%s=%s" % item) for item in sorted(secret_values.items())]) if secret_values else None
+    include = [("ini", _container_config.SECRETS)] if secrets else []
+    draft = _container_config.mounts(service, "", "" if secrets is None else "secrets")
+    slot = _container_config.slot(image, _container_config.ini(_container_config.uwsgi_options(service, "") + include), secrets or "", draft, net)
     directory = os.path.join(_paths.service_state(name), slot)
     socket = os.path.join(_paths.service_run(name), slot + ".sock")
-    return Candidate(service, image, slot, socket, config.ini(config.uwsgi_options(service, socket) + include), secrets,
-                     config.mounts(service, os.path.join(directory, "uwsgi.ini"), os.path.join(directory, "secrets.ini") if secrets else None),
+    return Candidate(service, image, slot, socket, _container_config.ini(_container_config.uwsgi_options(service, socket) + include), secrets,
+                     _container_config.mounts(service, os.path.join(directory, "uwsgi.ini"), os.path.join(directory, "secrets.ini") if secrets else None),
                      net, user, groups)
 
 
@@ -140,9 +139,9 @@ class CandidateModule(WebstackModule):
                        candidate=candidate.journal_entry())
         self.add_diff(name, "", candidate.described())
         client.containers.run(
-            candidate.image, [candidate.service["uwsgi"]["binary"], "--ini", config.CONFIG], name=candidate.name, detach=True,
+            candidate.image, [candidate.service["uwsgi"]["binary"], "--ini", _container_config.CONFIG], name=candidate.name, detach=True,
             user=candidate.user, group_add=candidate.groups, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"],
-            pids_limit=config.pids_limit(candidate.service), sysctls=config.sysctls(candidate.service, candidate.network),
+            pids_limit=_container_config.pids_limit(candidate.service), sysctls=_container_config.sysctls(candidate.service, candidate.network),
             network_mode=candidate.network, hostname=None if candidate.network == "host" else sockets.gethostname(),
             environment=dict(candidate.service.get("environment", {})), tmpfs={"/tmp": "mode=1777", "/var/tmp": "mode=1777"},
             mounts=[{"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only} for mount in candidate.mounts],

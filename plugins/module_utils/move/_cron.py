@@ -61,12 +61,10 @@ def to_container(text: str, jobs: Sequence[Dict[str, str]], container: str) -> s
         setting = _SETTING.match(line)
         if setting:
             settings.append(setting["name"])
-        job = parse_line(line)
-        if job is None or job not in wanted:
+        job, match = parse_line(line), _JOB.match(line)
+        if match is None or job is None or job not in wanted:
             continue
         found.append(job)
-        match = _JOB.match(line)
-        assert match is not None
         command = exec_command(container, job.user, job.command, list(dict.fromkeys(settings)))
         lines[index] = match["lead"] + match["when"] + match["gap"] + "root" + match["gap2"] + command + match["tail"]
     missing = [job for job in wanted if job not in found]

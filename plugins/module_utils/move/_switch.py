@@ -204,4 +204,3 @@ class SwitchModule(WebstackModule):
                 step(move)
         for warning in (warning for move in moves for warning in move.warnings):
             self.module.warn(warning)
-
