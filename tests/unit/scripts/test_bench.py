@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
-from _bench import parts, report, role_readmes, scenarios  # noqa: E402
+from _bench import parts, report, role_readmes, scenarios
 
 RAN = 'Running sanity test "compile" on Python 3.9\nRunning sanity test "pep8"\nRunning sanity test "pylint"\n'
 
