@@ -160,6 +160,6 @@ def pristine(host: Host) -> Iterator[Host]:
     text = (host.plans / f"{host.name}.yml").read_text(encoding="utf-8")
     yield host
     (host.plans / f"{host.name}.yml").write_text(text, encoding="utf-8")
-    if host.containers():
+    if "container" in host.runtimes().values():
         host.play("rollback")
     host.on_the_host()

@@ -43,7 +43,7 @@ def test_a_candidate_that_never_becomes_healthy(pristine: Host) -> None:
     plan = pristine.plan()
     service(plan, "guestbook")["health"]["status"] = 418
     pristine.write_plan(plan)
-    said = pristine.refusal("convert", webstack_select="guestbook", convert_timeout=5)
+    said = pristine.refusal("convert", convert_timeout=5)
     assert "service guestbook: not healthy within 5 s (GET / answered 200, expected 418); the host serves on unchanged" in said
 
 
@@ -60,7 +60,7 @@ def test_a_parity_difference(pristine: Host) -> None:
     plan = pristine.plan()
     service(plan, "httpbin")["uwsgi"]["options"]["add-header"] = "X-Seeded: defect"
     pristine.write_plan(plan)
-    said = pristine.refusal("convert", webstack_select="httpbin")
+    said = pristine.refusal("convert")
     assert "service httpbin: the container answers" in said
     assert "header x-seeded is ['defect'], the host's missing" in said
 

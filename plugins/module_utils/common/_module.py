@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import subprocess
+import time
 import traceback
 from abc import ABC, abstractmethod
 from typing import Any, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence
@@ -55,21 +56,34 @@ def yield_cpu() -> None:
         os.nice(10)
 
 
+LOCK_SECONDS = 180
+"""How long a module waits for another one on its host: the rest of a run whose control node was killed ends by itself."""
+
+
 @contextlib.contextmanager
-def host_lock(path: str = LOCK_FILE) -> Iterator[None]:
-    """Hold the host's lock: two runs never change one host at the same time. Raises WebstackError when taken."""
+def host_lock(path: str = LOCK_FILE, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold the host's lock: two runs never change one host at the same time. Raises WebstackError when it is not free in time."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            if exc.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise WebstackError("another gantry.webstack run is at work on this host (%s is locked); "
-                                "wait for it to end and run again" % path) from exc
+        deadline = time.monotonic() + seconds
+        while not _locked(fd):
+            if time.monotonic() > deadline:
+                raise WebstackError("another gantry.webstack run is at work on this host (%s has been locked for %d s); "
+                                    "wait for it to end and run again" % (path, seconds))
+            time.sleep(0.2)
         yield
     finally:
         os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        return False
+    return True
 
 
 class WebstackModule(ABC):

@@ -10,7 +10,7 @@ import os
 import pwd
 import shutil
 import socket as sockets
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import await_health
@@ -98,20 +98,31 @@ class CandidateModule(WebstackModule):
     def run(self) -> None:
         images = {item["service"]: item["id"] for item in self.params["images"]}
         self.result["candidates"] = []
-        moves = [(service, _journal.load(service["name"])) for service in self.params["services"]]
-        open_moves = [(service, journal) for service, journal in moves if on_host(journal)]
         if self.check_mode:
-            for service, dummy in open_moves:
+            for service, dummy in self._open_moves():
                 self.add_diff(service["name"], "", "a candidate container beside the host's process\n")
             return
-        if not open_moves:
-            return
-        with host_lock(), engine() as client:
+        with host_lock():  # first, since another run may be about to write the journals
+            open_moves = self._open_moves()
+            if open_moves:
+                self._bring_up(open_moves, images)
+
+    def _open_moves(self) -> List[Tuple[Mapping[str, Any], _journal.Journal]]:
+        moves = [(service, _journal.load(service["name"])) for service in self.params["services"]]
+        return [(service, journal) for service, journal in moves if on_host(journal)]
+
+    def _bring_up(self, open_moves: Sequence[Tuple[Mapping[str, Any], _journal.Journal]], images: Mapping[str, str]) -> None:
+        with engine() as client:
             wanted = [self._plan(service, images, journal) for service, journal in open_moves]
-            for candidate, (dummy, journal) in zip(wanted, open_moves):
-                self._start(client, candidate, journal)
-            for candidate, (dummy, journal) in zip(wanted, open_moves):
-                self._await(client, candidate, journal)
+            try:
+                for candidate, (dummy, journal) in zip(wanted, open_moves):
+                    self._start(client, candidate, journal)
+                for candidate in wanted:
+                    self._await(client, candidate)
+            except WebstackError:
+                for dummy, journal in open_moves:
+                    discard(client, journal)
+                raise
 
     def _plan(self, service: Mapping[str, Any], images: Mapping[str, str], journal: _journal.Journal) -> Candidate:
         name = service["name"]
@@ -162,7 +173,7 @@ class CandidateModule(WebstackModule):
         os.chown(directory, uid, group_of_nginx(self.params["edge"]))
         os.chmod(directory, 0o2750)  # set-group-ID: sockets made in it belong to nginx's group
 
-    def _await(self, client: Any, candidate: Candidate, journal: _journal.Journal) -> None:
+    def _await(self, client: Any, candidate: Candidate) -> None:
         container = client.containers.get(candidate.name)
 
         def ended() -> Optional[str]:
@@ -173,7 +184,6 @@ class CandidateModule(WebstackModule):
             await_health(candidate.service, candidate.socket, self.params["timeout"], ended)
         except WebstackError as exc:
             log = container.logs(tail=LOG_TAIL).decode("utf-8", "replace")
-            discard(client, journal)
             raise WebstackError("%s; the host serves on unchanged. The container's last words: %s" % (exc, last_words(log)), log=log.splitlines()) from exc
         self.result["candidates"].append(dict(candidate.journal_entry(), service=candidate.service["name"]))
 
@@ -185,8 +195,10 @@ def on_host(journal: _journal.Journal) -> bool:
 
 
 def discard(client: Any, journal: _journal.Journal) -> None:
-    """Remove a candidate that does not go into service."""
-    container = find_container(client, journal.candidate.get("container", ""))
+    """Remove a candidate that does not go into service, if there is one."""
+    if not journal.candidate:
+        return
+    container = find_container(client, journal.candidate["container"])
     if container is not None:
         remove_container(container)
     forget(journal.name)

@@ -41,12 +41,12 @@ class ParityModule(WebstackModule):
 
     def run(self) -> None:
         self.result["services"] = []
-        moves = [(service, _journal.load(service["name"])) for service in self.params["services"]]
-        open_moves = [(service, journal) for service, journal in moves if on_host(journal)]
-        if self.check_mode or not open_moves:
+        if self.check_mode:
             return
         yield_cpu()
         with host_lock(), ThreadPoolExecutor(AT_ONCE) as pool:
+            moves = [(service, _journal.load(service["name"])) for service in self.params["services"]]
+            open_moves = [(service, journal) for service, journal in moves if on_host(journal)]
             proofs = [(service, journal, self._prove(pool, service, journal)) for service, journal in open_moves]
             for service, journal, proof in proofs:
                 found = [(request, what.result()) for request, what in proof]
@@ -54,7 +54,8 @@ class ParityModule(WebstackModule):
                           "differences": [{"request": request.shown(), "what": what} for request, what in found if what]}
                 self.result["services"].append(report)
                 if report["differences"]:
-                    self._refuse(service, journal, report)
+                    self._refuse(report, [journal for dummy, journal in open_moves])
+            for dummy, journal in open_moves:
                 journal.record("proven", phase="proven")
 
     def _prove(self, pool: ThreadPoolExecutor, service: Mapping[str, Any], journal: _journal.Journal) -> List[Tuple[_parity.Request, "Future[List[str]]"]]:
@@ -75,10 +76,12 @@ class ParityModule(WebstackModule):
 
         return [(request, pool.submit(prove, request)) for request in _parity.choose(service, tail_lines(log), extra, self.params["limit"])]
 
-    def _refuse(self, service: Mapping[str, Any], journal: _journal.Journal, report: Dict[str, Any]) -> None:
+    @staticmethod
+    def _refuse(report: Dict[str, Any], journals: List[_journal.Journal]) -> None:
         with engine() as client:
-            discard(client, journal)
+            for journal in journals:
+                discard(client, journal)
         first = report["differences"][0]
         raise WebstackError("service %s: the container answers %d of %d requests otherwise than the host, first %s: %s; the host serves on unchanged"
-                            % (service["name"], len(report["differences"]), report["requests"], first["request"], first["what"][0]),
+                            % (report["service"], len(report["differences"]), report["requests"], first["request"], first["what"][0]),
                             differences=report["differences"])

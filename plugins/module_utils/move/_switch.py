@@ -172,13 +172,14 @@ class SwitchModule(WebstackModule):
 
     def run(self) -> None:
         target = self.params["to"]
-        journals = [_journal.load(name) for name in self.params["services"]]
-        final = "switched" if target == _journal.CONTAINER else _journal.HOST
-        open_moves = [journal for journal in journals if journal.phase != final]
+        with contextlib.nullcontext() if self.check_mode else host_lock():  # first, since another run may be about to write the journals
+            journals = [_journal.load(name) for name in self.params["services"]]
+            final = "switched" if target == _journal.CONTAINER else _journal.HOST
+            open_moves = [journal for journal in journals if journal.phase != final]
+            if open_moves and not self.check_mode:
+                with engine() as client:
+                    self._move(target, [Move(self._movable(journal, target), client) for journal in open_moves])
         self.result["services"] = []
-        if not self.check_mode and open_moves:
-            with host_lock(), engine() as client:
-                self._move(target, [Move(self._movable(journal, target), client) for journal in open_moves])
         for journal in journals:
             if journal in open_moves:
                 other = _journal.HOST if target == _journal.CONTAINER else _journal.CONTAINER
