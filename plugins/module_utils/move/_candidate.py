@@ -128,7 +128,7 @@ class CandidateModule(WebstackModule):
         name = service["name"]
         if name not in images:
             raise WebstackError("service %s: there is no image for it; run image_harvest first" % name)
-        if service.get("schedule") and not os.path.exists(_cron.DOCKER):
+        if any(_cron.is_system(job.get("source", "")) for job in service.get("schedule", [])) and not os.path.exists(_cron.DOCKER):
             raise WebstackError("service %s: its scheduled commands need the docker command line, and there is no %s; "
                                 "run the role gantry.webstack.engine" % (name, _cron.DOCKER))
         uid, gid, groups = account(service)

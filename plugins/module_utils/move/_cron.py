@@ -20,6 +20,11 @@ _NOT_PASSED = frozenset({"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER
 """Settings that speak to cron itself (crontab(5)), or that the container's own user database answers."""
 
 
+def is_system(path: str) -> bool:
+    """Is it a system crontab (cron(8))? A user's own crontab has no user field, and stays with its user on the host."""
+    return path == "/etc/crontab" or path.startswith("/etc/cron.d/")
+
+
 class Job(NamedTuple):
     """One line of a system crontab (crontab(5): five fields or @word, user, command)."""
 

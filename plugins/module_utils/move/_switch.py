@@ -49,6 +49,7 @@ class Move:
         """Last look at both sides; note where the way back begins."""
         if _seam.links_to(self.seam, self.socket):
             return  # a run before this one has come so far
+        self._crontabs(_journal.CONTAINER)  # a plan that does not fit any more is told before anything moves
         problem = health_problem(self.service, self.socket)
         if problem is not None:
             raise WebstackError("service %s: its candidate does not answer as it should (%s); run convert again" % (self.name, problem))
@@ -152,19 +153,23 @@ class Move:
 
     # Scheduled commands, either way.
 
+    def _crontabs(self, runtime: str) -> Dict[str, str]:
+        """Path -> text of each system crontab that has commands of the service. Raises WebstackError when one of them is gone."""
+        jobs: Dict[str, List[Dict[str, str]]] = {}
+        for job in self.service.get("schedule", []):
+            if _cron.is_system(job.get("source", "")):
+                jobs.setdefault(job["source"], []).append(job)
+        texts = {path: _cron.to_host(_host_stack.read(path), "webstack-%s-" % self.name) for path in jobs}
+        if runtime == _journal.CONTAINER:
+            texts = {path: _cron.to_container(text, jobs[path], self.journal.candidate["container"]) for path, text in texts.items()}
+        return texts
+
     def schedule(self, runtime: str) -> None:
         """Each crontab that has commands of the service is replaced in one step."""
-        by_file: Dict[str, List[Dict[str, str]]] = {}
-        for job in self.service.get("schedule", []):
-            if job.get("source"):
-                by_file.setdefault(job["source"], []).append(job)
-        for path, jobs in by_file.items():
-            info, text = os.stat(path), _host_stack.read(path)
-            new = _cron.to_host(text, "webstack-%s-" % self.name)
-            if runtime == _journal.CONTAINER:
-                new = _cron.to_container(new, jobs, self.journal.candidate["container"])
-            if new != text:
-                _journal.replace_file(path, new, info.st_mode & 0o7777, info.st_uid, info.st_gid)
+        for path, text in self._crontabs(runtime).items():
+            if text != _host_stack.read(path):
+                info = os.stat(path)
+                _journal.replace_file(path, text, info.st_mode & 0o7777, info.st_uid, info.st_gid)
 
 
 class SwitchModule(WebstackModule):

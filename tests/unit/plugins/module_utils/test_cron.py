@@ -56,3 +56,8 @@ def test_there_and_back_is_the_same_text(when: str, command: str, gap: str, tail
     moved = _cron.to_container(text, [{"when": when, "user": "shop", "command": command}], "webstack-shop-0a1b")
     assert moved != text
     assert _cron.to_host(moved, "webstack-shop-") == text
+
+
+@pytest.mark.parametrize(("path", "system"), [("/etc/crontab", True), ("/etc/cron.d/shop", True), ("/var/spool/cron/crontabs/shop", False), ("", False)])
+def test_users_own_crontabs_are_not_the_systems(path: str, system: bool) -> None:
+    assert _cron.is_system(path) == system
