@@ -18,6 +18,12 @@ def first_site(service: Mapping[str, Any]) -> Mapping[str, Any]:
     return sites[0]
 
 
+def site_of(service: Mapping[str, Any], target: str) -> Mapping[str, Any]:
+    """The site with the longest prefix location that holds ``target`` (nginx: location); the first one when there is none."""
+    fitting = [site for site in service.get("nginx", {}).get("sites", []) if target.startswith(site.get("location", "/").split()[-1])]
+    return max(fitting, key=lambda site: len(site.get("location", "/")), default=first_site(service))
+
+
 def host_header(service: Mapping[str, Any]) -> str:
     """The Host header that reaches the service: health.host, or the first plain server name."""
     names = [name for name in first_site(service).get("server_names", []) if name not in ("", "_") and not name.startswith(("~", "*", "."))]
@@ -26,7 +32,7 @@ def host_header(service: Mapping[str, Any]) -> str:
 
 def ask(service: Mapping[str, Any], socket: str, target: str, method: str = "GET", timeout: float = 30.0) -> Response:
     """One request without a body to the service at ``socket``, with its site's own uwsgi_param lines. Raises UwsgiError."""
-    site = first_site(service)
+    site = site_of(service, target)
     host = host_header(service)
     scheme = "https" if any(re.search(r"\bssl\b", listen) for listen in site.get("listen", [])) else "http"
     params = wsgi_params(method, target, host, {"User-Agent": "gantry.webstack", "Accept": "*/*"}, scheme=scheme)

@@ -56,7 +56,7 @@ class Journal:
             else:
                 self.data[key] = value
         self.data["events"] = (self.data["events"] + [{"at": round(time.time(), 3), "event": event}])[-100:]
-        write_private(path_of(self.name), json.dumps(self.data, indent=1, sort_keys=True) + "\n")
+        write_private(path_of(self.name), json.dumps(self.data, indent=1) + "\n")
 
     def at(self, event: str) -> Optional[float]:
         """When ``event`` happened last, in seconds since the epoch."""

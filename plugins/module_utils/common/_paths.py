@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from typing import List
 
 VASSAL_DIR = "/etc/webstack/vassals"
 """The emperor's directory: one ``NAME.ini`` per installed service."""
@@ -80,3 +81,19 @@ def cron_file(name: str) -> str:
 def code_undo(name: str) -> str:
     """There while an installed service's new code has not served yet: how to bring the former code back."""
     return os.path.join(service_state(name), "undo.json")
+
+
+def beside(seam: str) -> str:
+    """The path that a host's uWSGI listens on when it comes back from a container, before it takes the seam."""
+    return seam + ".host"
+
+
+def as_configured(argv: List[str]) -> List[str]:
+    """A command line as its unit has it: an instance that came back was started on ``beside(seam)``, which it has left since."""
+    def word_of(word: str) -> str:
+        path = word[word.find("/"):]
+        seam = path[:-len(beside(""))]
+        back = path.endswith(beside("")) and os.path.lexists(seam) and not os.path.lexists(path)
+        return word[:-len(beside(""))] if back else word
+
+    return [word_of(word) for word in argv]

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Optional, Tuple
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import Process, Sockets, tree
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _uwsgi_config
 
@@ -217,7 +218,7 @@ def _read_config(process: Process, cwd: str, hostname: str, instead: Optional[Li
     """The configuration by the process's command line, or ``instead`` where the process has rewritten it (auto-procname)."""
     host = _uwsgi_config.Host(hostname=hostname, realpath=os.path.realpath, is_link=os.path.islink, glob=lambda pattern: sorted(glob.glob(pattern)),
                               libyaml=any("/libyaml" in path for path in process.maps))
-    argv = instead if process.rewritten and instead else process.argv
+    argv = instead if process.rewritten and instead else _paths.as_configured(process.argv)
     config = _uwsgi_config.effective(argv, cwd, process.environ, read_text, vassal=vassal, host=host)
     if process.rewritten and not instead:
         config.warnings.append("the process has rewritten its command line")

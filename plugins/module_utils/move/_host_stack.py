@@ -40,7 +40,7 @@ class HostStack(ABC):
     @property
     def paths(self) -> List[str]:
         """Names under which the instance's listener may have been bound."""
-        return [self.seam, _instance.beside(self.seam)]
+        return [self.seam, _paths.beside(self.seam)]
 
     def running(self) -> bool:
         """Does the host's instance listen?"""
@@ -60,7 +60,7 @@ class HostStack(ABC):
     def start_beside(self) -> None:
         """Begin to start the instance on ``beside(seam)``. Idempotent."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(_instance.beside(self.seam))  # of a run that was killed; nobody listens there
+            os.unlink(_paths.beside(self.seam))  # of a run that was killed; nobody listens there
         self._start_beside()
 
     def start_as_it_was(self) -> None:
@@ -84,11 +84,11 @@ class HostStack(ABC):
         lines = text.splitlines(keepends=True)
         if 0 < line <= len(lines) and token in lines[line - 1]:
             before, dummy, after = lines[line - 1].rpartition(token)
-            return "".join(lines[:line - 1]) + before + _instance.beside(self.seam) + after + "".join(lines[line:])
+            return "".join(lines[:line - 1]) + before + _paths.beside(self.seam) + after + "".join(lines[line:])
         if text.count(token) != 1:
             raise WebstackError("service %s: its configuration has %r %d times now, so its socket cannot be told apart; "
                                 "put it back as it was and run again" % (self.name, token, text.count(token)))
-        return text.replace(token, _instance.beside(self.seam))
+        return text.replace(token, _paths.beside(self.seam))
 
     def _change_file(self, path: str) -> None:
         if not os.path.exists(self.original):

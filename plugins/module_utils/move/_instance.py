@@ -9,7 +9,7 @@ import re
 import shlex
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths, _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _uwsgi_config
 
@@ -29,14 +29,9 @@ def listener(paths: List[str]) -> Optional[_proc.Process]:
     return next((process for process in holders.values() if process.parent not in holders), None)
 
 
-def beside(seam: str) -> str:
-    """The path that the host's instance listens on before it takes the seam back."""
-    return seam + ".host"
-
-
 def read_config(service: Mapping[str, Any], seam: str) -> _uwsgi_config.Config:
     """The effective configuration of the running instance that listens at the seam. Raises WebstackError when none does."""
-    master = listener([seam, beside(seam)])
+    master = listener([seam, _paths.beside(seam)])
     if master is None:
         raise WebstackError("service %s: no uWSGI on the host listens at %s; start it, or run discover again" % (service["name"], seam))
     manager = service["uwsgi"].get("manager", {})
@@ -46,8 +41,7 @@ def read_config(service: Mapping[str, Any], seam: str) -> _uwsgi_config.Config:
     cwd = "/"
     if manager.get("unit"):
         cwd = run(["systemctl", "show", "--property=WorkingDirectory", "--value", manager["unit"]]).stdout.strip().lstrip("!") or "/"
-    argv = [word.replace(beside(seam), seam) for word in master.argv]  # as the unit has it, also after a rollback
-    return _uwsgi_config.effective(argv, cwd, master.environ, _read)
+    return _uwsgi_config.effective(_paths.as_configured(master.argv), cwd, master.environ, _read)
 
 
 def socket_definition(service: Mapping[str, Any], seam: str) -> Definition:

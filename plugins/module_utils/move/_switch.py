@@ -16,7 +16,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import engine, find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron, _host_stack, _instance, _seam
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron, _host_stack, _seam
 from ansible_collections.gantry.webstack.plugins.module_utils.move._candidate import account, forget, group_of_nginx
 
 STOP_SECONDS = 60
@@ -106,7 +106,7 @@ class Move:
             return
         if self.journal.phase != "returning":
             self.journal.record("returning", phase="returning")
-        new = _instance.beside(self.seam)
+        new = _paths.beside(self.seam)
         if _seam.is_socket(new) and is_listening(new):
             return  # a run before this one has come so far
         if self.stack.running():  # the switch was killed before it could stop the host's instance
@@ -117,7 +117,7 @@ class Move:
     def give_seam_back(self, timeout: float) -> None:
         """Once the host's instance is healthy, its socket becomes the seam."""
         if _seam.is_link(self.seam):
-            new = _instance.beside(self.seam)
+            new = _paths.beside(self.seam)
             try:
                 await_health(self.service, new, timeout)
             except WebstackError as exc:
