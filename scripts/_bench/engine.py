@@ -142,3 +142,4 @@ def stop() -> None:
         end = time.monotonic() + 30  # it stops its containers first
         while time.monotonic() < end and os.path.exists(f"/proc/{pid}"):
             time.sleep(0.2)
+        output(["ip", "link", "delete", BRIDGE])
