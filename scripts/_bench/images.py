@@ -10,7 +10,6 @@ from . import CACHE, ROOT, BenchError, apt_install, logged, output, say
 from .control import reachable
 
 SUITES = ("bullseye", "bookworm", "trixie")
-MIRROR = "http://deb.debian.org/debian"
 RECIPE = ROOT / "scripts/_bench/host-image"
 MACHINE_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 MAX_AGE_DAYS = 7
@@ -42,9 +41,9 @@ def _base(suite: str) -> str:
         apt_install("mmdebstrap", "debian-archive-keyring")
     say(f"Docker Hub does not answer; making a Debian {suite} image from packages (about 30 s)")
     tar = CACHE / f"{suite}.tar"
-    hint = f"Look whether this machine reaches {MIRROR}, and run again."
+    hint = "Look whether this machine reaches Debian's package mirrors, and run again."
     try:
-        logged(["mmdebstrap", "--variant=minbase", "--include=ca-certificates", suite, str(tar), MIRROR], f"image-{suite}", hint=hint)
+        logged(["mmdebstrap", "--variant=minbase", "--include=ca-certificates", suite, str(tar)], f"image-{suite}", hint=hint)
         logged(["docker", "import", str(tar), raw], f"image-{suite}", hint=hint)
     finally:
         tar.unlink(missing_ok=True)
