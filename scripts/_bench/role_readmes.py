@@ -23,6 +23,7 @@ except ImportError:  # the machine's own Python; main() starts again with the co
 
 ROLES = ROOT / "roles"
 PLAYBOOKS = ROOT / "playbooks"
+SCENARIOS = ROOT / "extensions/molecule"
 
 
 def markup(text: str) -> str:
@@ -71,6 +72,11 @@ def with_templates(specs: dict[str, Any], defaults: dict[str, Any]) -> dict[str,
                                         for name, option in spec.get("options", {}).items()}} for entry, spec in specs.items()}
 
 
+def example(role: str) -> str:
+    """A complete playbook: what the role's Molecule scenario runs, as it stands."""
+    return (SCENARIOS / role / "converge.yml").read_text(encoding="utf-8").removeprefix("---\n").rstrip("\n")
+
+
 def render(role: str, specs: dict[str, Any], playbook: bool) -> str:
     """The README of a role with these entry points; ``playbook``: whether the collection has a playbook of the same name."""
     lines = ["<!-- Made by scripts/role-readmes from meta/argument_specs.yml. -->", f"# gantry.webstack.{role}"]
@@ -86,7 +92,7 @@ def render(role: str, specs: dict[str, Any], playbook: bool) -> str:
     lines += ["", "## Example", ""]
     if playbook:
         lines += [f"The playbook of the same name runs it: `ansible-playbook -i hosts.yml gantry.webstack.{role}`. In a playbook of your own:", ""]
-    lines += ["```yaml", "- hosts: web", "  roles:", f"    - role: gantry.webstack.{role}", "```", ""]
+    lines += [f"The Molecule scenario `{role}` runs this as it stands:", "", "```yaml", example(role), "```", ""]
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from .report import Outcome, Report, run_logged
 
 SCENARIOS = ROOT / "extensions/molecule"
 STATE = CACHE / "molecule"
-SUITES = ("bookworm", "trixie")
+SUITES = ("bullseye", "bookworm", "trixie")
 """What the hosts in extensions/molecule/inventory/hosts.yml are made of."""
 
 ORDER = ("default", "engine", "python", "uwsgi", "nginx", "webapp", "discover", "convert", "rollback")
