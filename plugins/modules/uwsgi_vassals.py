@@ -17,6 +17,9 @@ description:
     awaited, and the message shows the Python traceback from its log.
   - A vassal that does not run, or whose workers are older than its file or one of its O(vassals[].watch) files, is started or reloaded, also when
     an earlier run ended before it could.
+  - When only watched files changed, the workers of a vassal with C(master), C(lazy-apps), C(touch-chain-reload), and with C(hook-post-fork) and
+    C(pythonpath) for its C(chdir), are replaced one after the other (uWSGI's chain reload). It is reloaded as a whole when something stands in the
+    way that a chain reload leaves as it was - a mule, a spooler, an attached daemon, a static map, a module that the new code lacks, a .pth file.
   - A service whose journal says that it runs in a container is left there; its vassal is kept right at the place where it is parked.
 extends_documentation_fragment:
   - gantry.webstack._attributes
@@ -119,6 +122,12 @@ reloaded:
   returned: success
   type: dict
   sample: {"shop": "runs what was there before /var/lib/webstack/shop/code.json"}
+chained:
+  description: The vassals among RV(reloaded) whose workers were replaced one after the other.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
 status:
   description: The HTTP status that each started or reloaded vassal answered with.
   returned: success

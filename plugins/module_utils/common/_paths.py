@@ -12,6 +12,12 @@ VASSAL_DIR = "/etc/webstack/vassals"
 
 EMPEROR_UNIT = "webstack-emperor.service"
 
+
+def chain_file(name: str) -> str:
+    """Touched when an installed service's workers shall take up new code one after the other; readable by its user, and there after a boot."""
+    return os.path.join(VASSAL_DIR, name + ".chain")
+
+
 STATE_DIR = "/var/lib/webstack"
 """Root-only (0700): the journal, the container's configuration and parked host pieces, per service."""
 

@@ -139,15 +139,18 @@ class Watch:
     """One vassal from the moment its file changed until it answers with new workers.
 
     ``patient``: what runs may die a few times more (it is the refused one), so only time decides.
+    ``steps``: so many workers are replaced one after the other, and each may take the whole time.
     """
 
-    def __init__(self, name: str, file: str, socket: str, host: str, path: str, log: Log, before: Optional[Vassal], patient: bool = False) -> None:
+    def __init__(self, name: str, file: str, socket: str, host: str, path: str, log: Log, before: Optional[Vassal], patient: bool = False,
+                 steps: int = 1) -> None:
         self.name, self.file, self.socket, self.path, self.log = name, file, socket, path, log
         self._service = {"name": name, "nginx": {"sites": [{"server_names": [host]}]}}
         self._before: Set[int] = set(before.workers) if before else set()
         self._single = before is not None and set(before.workers) == {before.master}
         self._masters: Set[int] = {before.master} if before else set()
         self._patient = patient
+        self.steps = steps
         self._patience = len(self._masters) + 1
         self._started = time.monotonic()
         self._answered: Optional[Tuple[int, float]] = None
@@ -195,15 +198,15 @@ class Watch:
 
 def await_all(watches: List[Watch], emperor_pid: int, timeout: float) -> None:
     """Wait until every watched vassal answers. Raises WebstackError for the first that does not, naming it."""
-    deadline = time.monotonic() + timeout
+    started = time.monotonic()
     waiting = list(watches)
     while waiting:
         seen = _processes.processes()
         for watch in list(waiting):
             problem = watch.look(emperor_pid, seen)
-            if problem is None and not watch.status and time.monotonic() > deadline:
+            if problem is None and not watch.status and time.monotonic() > started + timeout * watch.steps:
                 known = watch.problem()
-                problem = Problem("it does not answer at %s within %g seconds (%s)" % (watch.socket, timeout, known.reason), known.details)
+                problem = Problem("it does not answer at %s within %g seconds (%s)" % (watch.socket, timeout * watch.steps, known.reason), known.details)
             if problem is not None:
                 raise refusal(watch.name, problem)
             if watch.status:

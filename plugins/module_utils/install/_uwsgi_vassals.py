@@ -16,7 +16,7 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Set
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _webapp_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _uwsgi_chain, _webapp_files
 
 SECRETS_FOLLOW = "; Secrets follow."
 
@@ -60,6 +60,8 @@ class UwsgiVassals(WebstackModule):
             raise WebstackError("two vassals have the same name")
         journals = {name: _journal.load(name) for name in self.vassals}
         self.parked = {name for name, journal in journals.items() if journal.runtime == _journal.CONTAINER}
+        self.chained: List[str] = []
+        self.as_a_whole: Dict[str, str] = {}
         self.changes = self._plan()
         self.emperor = _processes.main_pid(self.params["unit"])
         seen = _processes.processes()
@@ -124,11 +126,21 @@ class UwsgiVassals(WebstackModule):
         if self.check_mode and name in self.params["changed"]:
             return "runs what is about to change"
         newer = runs_older(running.workers, watched)
+        if newer and self._path(name) not in newer and not self.check_mode:
+            self._note_chain(name, running)
         return "runs what was there before %s" % newer[0] if newer else None
+
+    def _note_chain(self, name: str, running: _emperor.Vassal) -> None:
+        """What runs has the text on disk, so its workers may be replaced one after the other, unless something in the way says no."""
+        obstacle = _uwsgi_chain.obstacle(self.vassals[name]["content"], running.master)
+        if obstacle:
+            self.as_a_whole[name] = obstacle
+        else:
+            self.chained.append(name)
 
     def _report(self, changed: Set[str]) -> None:
         removed = sorted(self._name(change.path) for change in self.changes if not change.target)
-        self.result.update(changed_vassals=sorted(changed), reloaded=dict(sorted(self.reasons.items())), removed=removed, status={})
+        self.result.update(changed_vassals=sorted(changed), reloaded=dict(sorted(self.reasons.items())), removed=removed, status={}, chained=sorted(self.chained))
         for name, reason in sorted(self.reasons.items()):
             self.add_diff("vassal %s" % name, reason + "\n", "runs what is on disk\n")
 
@@ -141,6 +153,7 @@ class UwsgiVassals(WebstackModule):
         self._try_out(sorted(known))
         for name in changed | set(self.reasons):
             self._make_log(name)
+            _uwsgi_chain.make_trigger(self.vassals[name]["content"])
         transaction = _own_files.Transaction()
         watches = [self._watch(name) for name in sorted(changed | set(self.reasons))]
         try:
@@ -150,22 +163,32 @@ class UwsgiVassals(WebstackModule):
                 if change.target is not None:
                     self._write(transaction, change)
             for name in self.reasons:
-                _touch(self._path(name))
+                self._reload(name)
             _emperor.await_all(watches, self.emperor, self.params["timeout"])
         except WebstackError as exc:
             self.result.clear()
             self._former_code()
             undone = transaction.put_back(keep_times=False)
-            for path in undone:
+            again = undone + [self._path(name) for name in self.reasons if name in known]
+            for path in again:
                 _touch(path, ahead=2)  # one more than the refused one may have been given
-            left = self._await_again(undone, known)
-            serves = any(self._name(path) in known for path in undone) and not left
-            note = "; everything was put back" + (" and serves again" if serves else "") if undone else ""
+            left = self._await_again(again, known)
+            serves = any(self._name(path) in known for path in again) and not left
+            note = "; everything was put back" + (" and serves again" if serves else "") if again else ""
             raise WebstackError("%s%s%s" % (exc, note, "; but %s" % left if left else ""), **dict(exc.details, put_back=undone)) from exc
         for name in sorted(self.vassals):
             _webapp_files.settle(name)
         self.result["status"] = {watch.name: watch.status for watch in watches}
         self._remove(transaction)
+
+    def _reload(self, name: str) -> None:
+        """Tell what runs to read everything again: its workers one after the other, or, through the emperor, the whole vassal."""
+        if name in self.chained:
+            try:
+                return _uwsgi_chain.pull(self.vassals[name]["content"])
+            except OSError as exc:
+                raise WebstackError("service %s: its workers could not be told to reload: %s" % (name, exc)) from exc
+        return _touch(self._path(name))
 
     def _try_out(self, names: List[str]) -> None:
         """Before a running vassal is touched, its application is loaded once beside it: what does not load never replaces what serves."""
@@ -203,7 +226,8 @@ class UwsgiVassals(WebstackModule):
         vassal = self.vassals[name]
         log = _emperor.Log(_paths.vassal_log(name), self.params["unit"])
         before = None if patient else self.before[name]
-        return _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient)
+        steps = len(before.workers) if before is not None and name in self.chained else 1
+        return _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient, steps)
 
     @staticmethod
     def _write(transaction: _own_files.Transaction, change: _own_files.Change) -> None:
@@ -229,6 +253,8 @@ class UwsgiVassals(WebstackModule):
         stale = [change for change in self.changes if change.target is None]
         for change in stale:
             transaction.apply(change)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_paths.chain_file(self._name(change.path)))
         deadline = time.monotonic() + self.params["timeout"]
         for change in stale:
             while _emperor.find_vassal(os.path.basename(change.path), self.emperor, _processes.processes()) is not None:

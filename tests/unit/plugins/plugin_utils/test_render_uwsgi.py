@@ -30,9 +30,11 @@ def test_text() -> None:
         uwsgi={"options": {"module": "shop:app", "processes": 4, "mount": ["/a=x", "/b=y"], "enable-threads": True, "vacuum": False}}))
     assert text.splitlines() == [
         "; Managed by gantry.webstack; changes are overwritten. Service shop.", "[uwsgi]", "socket = /run/uwsgi/shop/uwsgi.sock", "plugins = python3",
-        "uid = www", "gid = web", "chdir = /srv/shop/code", "virtualenv = /srv/shop/venv", "master = true", "need-app = true", "vacuum = false",
+        "uid = www", "gid = web", "chdir = /srv/shop/code", "virtualenv = /srv/shop/venv", "master = true", "lazy-apps = true", "listen = 1024",
+        "need-app = true", "vacuum = false",
         "die-on-term = true", "chmod-socket = 660", "logto = /var/log/webstack/shop.log", "module = shop:app", "processes = 4", "mount = /a=x", "mount = /b=y",
-        "enable-threads = true", "env = A=50%%n"]
+        "enable-threads = true", "touch-chain-reload = /etc/webstack/vassals/shop.chain", "hook-post-fork = chdir:/srv/shop/code",
+        "pythonpath = /srv/shop/code", "env = A=50%%n"]
 
 
 @pytest.mark.parametrize(("uwsgi", "absent"), [
