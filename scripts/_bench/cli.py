@@ -4,6 +4,7 @@
     ./scripts/bench image SUITE...         make the images of bare hosts
     ./scripts/bench host NAME SUITE        start a bare host and print its address
     ./scripts/bench rm NAME...             remove bare hosts
+    ./scripts/bench install [--quick]      measure what an install costs; --help tells the rest
     ./scripts/bench stop                   stop the engine in .cache/engine, if the scripts started one
 """
 
@@ -13,7 +14,7 @@ import os
 import shlex
 import sys
 
-from . import control, engine, guarded, hosts, images, setup_lock
+from . import control, engine, guarded, hosts, images, install_bench, setup_lock
 
 
 def main() -> int:
@@ -41,6 +42,8 @@ def main() -> int:
         engine.setup()
         for name in words:
             hosts.remove(name)
+    elif command == "install":
+        return install_bench.main(words)
     elif command == "stop":
         engine.stop()
     else:

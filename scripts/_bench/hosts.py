@@ -23,10 +23,10 @@ def address(name: str) -> str:
     return output(["docker", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name]) or ""
 
 
-def start(name: str, suite: str, *flags: str) -> None:
+def start(name: str, suite: str, *flags: str, image: str = "") -> None:
     """Start a bare host (again, when it is stopped) and wait until systemd has started everything.
 
-    ``flags`` are further arguments of ``docker run``, for a new host only. The host's engine keeps its data in the volume NAME-docker.
+    ``flags`` are further arguments of ``docker run``, and ``image`` another image than the suite's, for a new host only. The host's engine keeps its data in the volume NAME-docker.
     """
     if not running(name):
         hint = f"Remove what is left of it with: docker rm -fv {name}; docker volume rm {name}-docker"
@@ -35,7 +35,7 @@ def start(name: str, suite: str, *flags: str) -> None:
         else:
             drop = [word for capability in unavailable_capabilities() for word in ("--cap-drop", capability)]
             logged(["docker", "run", "--detach", "--name", name, "--hostname", name, *FLAGS, *drop, "--volume", f"{name}-docker:/var/lib/docker",
-                    "--label", "webstack.bench=host", *flags, ensure(suite)], "hosts", hint=hint)
+                    "--label", "webstack.bench=host", *flags, image or ensure(suite)], "hosts", hint=hint)
     state = ""
     for dummy in range(120):
         # is-system-running ends with code 1 for anything but "running".
