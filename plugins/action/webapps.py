@@ -21,7 +21,7 @@ MODULE = "gantry.webstack.webapps"
 class ActionModule(ActionBase):
     """One call of the module when nothing differs, two when code has to be sent."""
 
-    TRANSFERS_FILES = True
+    TRANSFERS_FILES = False  # it would cost every run two more round trips; a directory for what is sent is made when it is needed
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
