@@ -26,7 +26,8 @@ def address(name: str) -> str:
 def start(name: str, suite: str, *flags: str, image: str = "") -> None:
     """Start a bare host (again, when it is stopped) and wait until systemd has started everything.
 
-    ``flags`` are further arguments of ``docker run``, and ``image`` another image than the suite's, for a new host only. The host's engine keeps its data in the volume NAME-docker.
+    ``flags`` are further arguments of ``docker run``, and ``image`` another image than the suite's, for a new host only. The host's
+    engine keeps its data in the volume NAME-docker.
     """
     if not running(name):
         hint = f"Remove what is left of it with: docker rm -fv {name}; docker volume rm {name}-docker"

@@ -1,13 +1,15 @@
 """On a host: ``ask.py all N`` waits until services app01 to appN answer; ``ask.py reload NAME`` prints the seconds from a touch of
 its vassal to its answering anew."""
 
+from __future__ import annotations
+
 import http.client
 import os
 import sys
 import time
 
 
-def get(name):
+def get(name: str) -> str | None:
     """The body of a service's page, through nginx; None unless it answers 200."""
     try:
         connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=10)
@@ -19,7 +21,7 @@ def get(name):
         return None
 
 
-def main(what, argument):
+def main(what: str, argument: str) -> int | str:
     """Both commands give up after a minute."""
     end = time.monotonic() + 60
     if what == "all":
