@@ -45,6 +45,9 @@ options:
         description: The environment's directory.
         type: path
         required: true
+      base:
+        description: The virtual environment that this one takes the place of, where it is another directory. What changes is told in comparison with it.
+        type: path
       requirements:
         description: The text of the requirements. One of this and O(venvs[].requirements_file) is required.
         type: str
@@ -107,6 +110,7 @@ def main() -> None:
     venv = {
         "name": {"type": "str", "required": True},
         "path": {"type": "path", "required": True},
+        "base": {"type": "path"},
         "requirements": {"type": "str"},
         "requirements_file": {"type": "str"},
         "interpreter": {"type": "path"},

@@ -84,3 +84,12 @@ def test_what_is_needed_in_turn(tmp_path: Path) -> None:
     program = f"import sys; sys.path = [{str(tmp_path)!r}] + sys.path\n" + requirements.NEEDED
     done = subprocess.run([sys.executable, "-c", program], input='["app"]', capture_output=True, encoding="utf-8", check=True)
     assert json.loads(done.stdout) == ["app", "lib", "speed"]
+
+
+def test_venv_digest_tells_lock_and_python() -> None:
+    digest = requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.2")
+    assert digest == requirements.venv_digest("# why\n\na==1 \\\n  --hash=sha256:0\n", "3.11.2")
+    others = [requirements.venv_digest("a==2 --hash=sha256:0\n", "3.11.2"), requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.3"),
+              requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.2", "/opt/p/bin/python3.11"),
+              requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.2", "", True)]
+    assert len({digest, *others}) == 5 and len(digest) == 16
