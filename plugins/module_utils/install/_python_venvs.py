@@ -166,7 +166,7 @@ class PythonVenvs(WebstackModule):
         if fresh and os.path.isdir(venv.path) and os.listdir(venv.path) and not os.path.exists(os.path.join(venv.path, "pyvenv.cfg")):
             raise WebstackError("service %s: %s is there and is not a virtual environment" % (entry["name"], venv.path))
 
-        if fresh and entry["base"]:
+        if fresh and entry.get("base"):
             installed = _requirements.installed_in(entry["base"])
 
         def step() -> None:
