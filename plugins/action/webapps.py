@@ -1,6 +1,6 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The control node's half of webapps: reads the sources, and sends those that differ, by digest."""
+"""The control node's half of webapps: reads the sources and locks, and sends the code that differs, by digest."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
-from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _requirements, _tree, _webapp_releases
+from ansible_collections.gantry.webstack.plugins.plugin_utils import code_source, source_pack
 
 MODULE = "gantry.webstack.webapps"
 
@@ -30,7 +30,12 @@ class ActionModule(ActionBase):
         args = copy.deepcopy(dict(self._task.args))
         if not isinstance(args.get("services"), list) or not all(isinstance(service, dict) for service in args["services"]):
             return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
-        sources = {service["name"]: self._source(service) for service in args["services"] if service.get("code_source")}
+        sources = {}
+        for service in args["services"]:
+            if not service.get("release"):
+                self._lock(service)
+                if any(service.get(kind) for kind in code_source.KINDS):
+                    sources[service["name"]] = self._source(service)
         result = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
         there = result.pop("code_there", {})
         if result.get("failed") or not there:
@@ -45,16 +50,28 @@ class ActionModule(ActionBase):
                                        "after": source_pack.summary(name, sources[name][1], entries)})
         return result
 
+    def _lock(self, service: dict[str, Any]) -> None:
+        """Note the digest of a service's lock."""
+        if service.get("requirements_file"):
+            path = source_pack.find(service["requirements_file"], self._loader.get_basedir())
+            try:
+                service["lock_digest"] = _requirements.parse_lock(path.read_text(encoding="utf-8")).digest
+            except OSError as exc:
+                raise AnsibleActionFail(f"service {service['name']}: python.requirements {str(path)!r} cannot be read: {exc.strerror}") from exc
+
     def _source(self, service: dict[str, Any]) -> tuple[Path, _tree.Entries]:
         """Where a service's code stands on the control node and what is in it; notes the digest in ``service``."""
-        root = source_pack.find(service["code_source"], self._loader.get_basedir())
-        if not root.is_dir():
-            raise AnsibleActionFail(f"service {service['name']}: code.source {str(root)!r} is not a directory on the control node")
-        entries = _tree.scan(str(root), source_pack.skipped(service, service["code_path"]))
+        try:
+            found = code_source.get(service, self._loader.get_basedir())
+        except code_source.SourceError as exc:
+            raise AnsibleActionFail(f"service {service['name']}: {exc}") from exc
+        # Static files that the source brings are code; other directories for them are made anew in each release.
+        service["static"] = [path for path in service.get("static") or [] if not _brought(path, service["code_path"], found.root)]
+        entries = _tree.scan(str(found.root), _skipped(service))
         if not entries:
-            raise AnsibleActionFail(f"service {service['name']}: code.source {str(root)!r} is empty")
-        service["code_digest"] = _tree.digest_of(entries)
-        return root, entries
+            raise AnsibleActionFail(f"service {service['name']}: {found.place} is empty")
+        service["code_digest"], service["code_note"] = _tree.digest_of(entries), found.note
+        return found.root, entries
 
     def _send(self, args: dict[str, Any], sources: dict[str, tuple[Path, _tree.Entries]], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         remote = self._make_tmp_path()
@@ -74,3 +91,14 @@ class ActionModule(ActionBase):
             return result
         finally:
             self._remove_tmp_path(remote)
+
+
+def _skipped(service: dict[str, Any]) -> list[str]:
+    """Paths of the source that belong to the running service."""
+    full = {"directories": service.get("directories") or [], "static": service.get("static") or [], "venv": service.get("venv")}
+    return _webapp_releases.skipped({**service, **full})
+
+
+def _brought(path: str, code: str, root: Path) -> bool:
+    """Whether a path inside the code is a directory of the source."""
+    return any((root / within).is_dir() for within in _tree.inside([path], code))

@@ -38,23 +38,39 @@ def _speaking(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def complete(services: list[model.Service]) -> list[model.Service]:
-    """Validate and complete service definitions."""
-    return install_args.check(model.complete_all(services))
+def complete(services: list[model.Service], releases: Mapping[str, str] | None = None) -> list[model.Service]:
+    """Validate and complete service definitions; ``releases`` as ``webapp_release`` has them."""
+    return install_args.check(install_args.pinned(model.complete_all(services), plain(releases or {})))
 
 
-def vassals(services: list[model.Service], secrets: install_args.Secrets | None = None) -> list[dict[str, Any]]:
-    """Completed services as uWSGI vassals."""
-    return install_args.vassals(services, plain(secrets or {}))
-
-
-def complaint(services: list[model.Service], secrets: install_args.Secrets | None = None) -> str:
+def complaint(services: list[model.Service], secrets: install_args.Secrets | None = None, releases: Mapping[str, str] | None = None) -> str:
     """What is wrong with service definitions, or an empty text."""
     try:
-        install_args.vassals(complete(plain(services)), plain(secrets or {}))
+        install_args.check_secrets(complete(plain(services), releases), plain(secrets or {}))
     except model.ModelError as exc:
         return str(exc)
     return ""
+
+
+def commands(services: list[model.Service], staged: Mapping[str, Any] | None = None, phase: str = "", hostvars: Mapping[str, Any] | None = None,
+             host: str = "", hosts: list[str] | None = None, only: list[str] | None = None) -> list[dict[str, Any]]:
+    """Completed services as commands: all, or those ``before`` and ``after`` the point at which the hosts of the play wait for each other.
+
+    ``hosts``: before it, those of the play that have not failed; after it, all of the play. ``only``: the names of services.
+    """
+    found = install_args.commands(services, plain(staged or {}))
+    found = found if only is None else [service for service in found if service["name"] in only]
+    if not phase:
+        return found
+    if phase == "before":
+        return install_args.before(found, host, hosts or [], lambda other: _of(hostvars, other, "__webapp_files", "staged"))
+    return install_args.after(found, host, hosts or [], lambda other: _of(hostvars, other, "__webapp_checked", "migrated"))
+
+
+def _of(hostvars: Mapping[str, Any] | None, host: str, name: str, key: str) -> Mapping[str, Any]:
+    """What a task has registered on another host; empty when it has not run there."""
+    variables = hostvars[host] if hostvars is not None else {}
+    return plain(variables[name].get(key) or {}) if name in variables else {}
 
 
 class FilterModule:
@@ -63,11 +79,11 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters of this file."""
         return {
-            "complaint": complaint,
             "complete": _speaking(complete),
-            "vassals": _speaking(vassals),
+            "complaint": complaint,
+            "vassals": _speaking(install_args.vassals),
             "sites": _speaking(install_args.sites),
             "venvs": _speaking(install_args.venvs),
             "webapps": _speaking(install_args.webapps),
-            "commands": _speaking(install_args.commands),
+            "commands": _speaking(commands),
         }

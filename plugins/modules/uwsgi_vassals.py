@@ -15,6 +15,8 @@ description:
   - Before a vassal that serves is touched, its application is loaded once in a process beside it, so that what does not import never replaces what serves.
   - Each changed vassal is awaited until new workers answer a uwsgi request on its socket. If one does not, everything is put back as it was and
     awaited, and the message shows the Python traceback from its log.
+  - A release that M(gantry.webstack.webapps) has put beside the running one is tried out in its place, becomes the service's code by one rename(2), and
+    the former one comes back by itself, and is awaited, when the vassal does not answer as it should.
   - A vassal that does not run, or whose workers are older than its file or one of its O(vassals[].watch) files, is started or reloaded, also when
     an earlier run ended before it could.
   - When only watched files changed, the workers of a vassal with C(master), C(lazy-apps), C(touch-chain-reload), and with C(hook-post-fork) and
@@ -28,7 +30,6 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Values of O(vassals[].secret_lines) are left out.
   idempotent:
     support: full
 options:
@@ -46,10 +47,12 @@ options:
         description: The configuration in uWSGI's INI dialect.
         type: str
         required: true
-      secret_lines:
-        description: Further lines of the configuration by the name of the secret that they carry.
-        type: dict
-        default: {}
+      code_path:
+        description: The link to the release of M(gantry.webstack.webapps) that is its code.
+        type: path
+      venv:
+        description: Its virtual environment, that of the release.
+        type: path
       socket:
         description: The socket it listens on, a UNIX path or C(HOST:PORT).
         type: str
@@ -68,9 +71,16 @@ options:
         elements: path
         default: []
       health_path:
-        description: The path it is asked for; any answer below 500 will do.
+        description: The path it is asked for.
         type: str
         default: /
+      health_status:
+        description: The status it must answer with; any below 500 will do unless given.
+        type: int
+      health_timeout:
+        description: Seconds after its first answer that it may answer with another status.
+        type: float
+        default: 10
       health_host:
         description: The Host header it is asked with.
         type: str
@@ -101,7 +111,7 @@ options:
 EXAMPLES = r"""
 - name: Run the services
   gantry.webstack.uwsgi_vassals:
-    vassals: "{{ webstack_services | gantry.webstack.complete | gantry.webstack.vassals(webstack_secrets) }}"
+    vassals: "{{ webstack_services | gantry.webstack.complete | gantry.webstack.vassals }}"
 """
 
 RETURN = r"""
@@ -152,6 +162,11 @@ log:
   returned: when a vassal fails
   type: str
   sample: "bind(): Permission denied [core/socket.c line 230]"
+former_releases:
+  description: The releases that were taken back because the new ones did not serve, by service.
+  returned: when a vassal fails after a release was taken up
+  type: dict
+  sample: {"shop": "09ab77de4f1c"}
 put_back:
   description: Files that were put back as they were, or removed again.
   returned: when a vassal fails after files were written
@@ -167,7 +182,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vas
 
 def main() -> None:
     vassal = {key: {"type": "str", "required": True} for key in ("name", "content", "socket", "user", "group")}
-    vassal["secret_lines"] = {"type": "dict", "default": {}, "no_log": True}
+    vassal.update(code_path={"type": "path"}, venv={"type": "path"}, health_status={"type": "int"}, health_timeout={"type": "float", "default": 10})
     vassal["watch"] = {"type": "list", "elements": "path", "default": []}
     vassal.update(health_path={"type": "str", "default": "/"}, health_host={"type": "str", "default": "localhost"})
     spec = {

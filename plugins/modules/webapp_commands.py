@@ -7,12 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: webapp_commands
-short_description: Commands that prepare web applications after their code has changed
+short_description: Commands that check, migrate for and prepare the new releases of web applications
 version_added: 0.1.0
 description:
-  - Runs each service's commands, such as database migrations or the collection of static files, as the service's user in its code's directory.
-  - They run when the commands, the environment, the code (as M(gantry.webstack.webapps) left it) or the virtual environment (as
-    M(gantry.webstack.python_venvs) left it) differ from those of the last run that succeeded.
+  - Runs each service's commands as the service's user, with its environment and secrets, in the directory of the release that
+    M(gantry.webstack.webapps) has put beside the one that runs. Where they name the code's path or the virtual environment, those of the release are meant.
+  - They run when the commands, the environment, the release or its virtual environment (as M(gantry.webstack.python_venvs) left it) differ from
+    those of the last run that succeeded; migrations when they or the origin of the release do.
   - Services whose journal says that they run in a container are left alone.
 extends_documentation_fragment:
   - gantry.webstack._attributes
@@ -44,7 +45,7 @@ options:
         type: str
         required: true
       chdir:
-        description: The directory to run in.
+        description: The path of its code.
         type: path
         required: true
       venv:
@@ -54,11 +55,33 @@ options:
         description: The environment to run with.
         type: dict
         default: {}
-      commands:
-        description: The commands, each a list of arguments.
+      check:
+        description: Commands, each a list of arguments, that must succeed before anything else is done with a release.
         type: list
         elements: list
-        required: true
+        default: []
+      migrate:
+        description: Commands that change what all hosts share, such as a database's schema.
+        type: list
+        elements: list
+        default: []
+      migrated_by:
+        description: The host that has run O(services[].migrate) for this one.
+        type: str
+      postponed:
+        description: Kinds of commands that are not run now. RV(todo) tells whether they will have to be.
+        type: list
+        elements: str
+        choices: [migrate, prepare]
+        default: []
+      prepare:
+        description: Commands that make what the host needs of a release, such as collected static files.
+        type: list
+        elements: list
+        default: []
+      origin:
+        description: The digest of code and lock that the release was made of.
+        type: str
   changed:
     description: Services whose code or virtual environment changes in this run. In check mode nothing on the target tells.
     type: list
@@ -73,15 +96,38 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-prepared:
-  description: Names of the services whose commands were run, or would be.
+check:
+  description: Names of the services whose checks were run, or would be.
   returned: success
   type: list
   elements: str
   sample: [shop]
+migrate:
+  description: Names of the services whose migrations were run, or would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
+prepare:
+  description: Names of the services whose releases were prepared, or would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
+todo:
+  description: Names of the services with commands that are postponed and will have to be run.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+migrated:
+  description: What the migrations of each service have been run for, now or before.
+  returned: success
+  type: dict
+  sample: {"shop": "4f1c09ab77de"}
 output:
   description: What the commands printed, by service.
-  returned: when something was run
+  returned: success
   type: dict
   sample: {"shop": ["No migrations to apply.\n"]}
 service:
@@ -97,6 +143,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install._webapp_co
 
 
 def main() -> None:
+    commands = {"type": "list", "elements": "list", "default": []}
     service = {
         "name": {"type": "str", "required": True},
         "user": {"type": "str", "required": True},
@@ -104,7 +151,12 @@ def main() -> None:
         "chdir": {"type": "path", "required": True},
         "venv": {"type": "path"},
         "environment": {"type": "dict", "default": {}},
-        "commands": {"type": "list", "elements": "list", "required": True},
+        "check": commands,
+        "migrate": commands,
+        "migrated_by": {"type": "str"},
+        "prepare": commands,
+        "postponed": {"type": "list", "elements": "str", "choices": ["migrate", "prepare"], "default": []},
+        "origin": {"type": "str"},
     }
     spec = {
         "services": {"type": "list", "elements": "dict", "required": True, "options": service},

@@ -11,8 +11,12 @@ short_description: Users, directories, code, secrets and crontabs of all web app
 version_added: 0.1.0
 description:
   - Takes the whole list of services in one call and makes what each needs around it. It does not run anything; see M(gantry.webstack.uwsgi_vassals).
-  - Code comes from a directory on the control node. It is compared by content and only sent where it differs. Files that are not in the source are
-    removed, except below the service's own O(services[].directories) and O(services[].venv). Code belongs to root.
+  - Code comes from a directory, a git repository or an archive, as the control node sees it. It is compared by content and only sent where it differs.
+  - Each state of code and lock is a release in a directory of its own, C(DIR/releases/ID) below the directory of O(services[].code_path). It is
+    written beside the one that runs, belongs to root and is not changed any more. M(gantry.webstack.uwsgi_vassals) lets O(services[].code_path), a
+    symbolic link, lead to it.
+  - O(services[].directories) inside the code are shared by all releases; their real place is C(DIR/shared).
+  - A directory that stands at O(services[].code_path) already becomes the first release, in one step and with its state.
   - Secret files are C(0400) and owned by the service's user. Their values appear in no log and no diff.
   - Crontabs and tmpfiles.d lines of services that are no longer in the list are removed; users, code, directories and secrets stay.
   - Of a service whose journal says that it runs in a container, code, crontab and socket directory are left alone.
@@ -63,17 +67,81 @@ options:
         type: path
         required: true
       code_source:
-        description: A directory on the control node, absolute or relative to the current directory or the playbook's. Left out, only the directory is made.
+        description: A directory on the control node, absolute or relative to the current directory or the playbook's.
         type: str
+      code_git:
+        description: A git repository that the control node can read, and what of it is wanted.
+        type: dict
+        suboptions:
+          repo:
+            description: Its URL or path.
+            type: str
+            required: true
+          version:
+            description: A branch, a tag or a commit.
+            type: str
+            default: HEAD
+          subdirectory:
+            description: The directory of the repository that is the code.
+            type: str
+          submodules:
+            description: Whether its submodules belong to the code.
+            type: bool
+            default: false
+      code_archive:
+        description: A tar or zip archive on the control node, or one that it downloads.
+        type: dict
+        suboptions:
+          path:
+            description: A file on the control node.
+            type: str
+          url:
+            description: Where to download it from.
+            type: str
+          sha256:
+            description: Its checksum. An archive with another one is refused.
+            type: str
+            required: true
+          strip:
+            description: How many leading directories to leave off.
+            type: int
+            default: 0
       code_digest:
         description: Set by the action plugin.
         type: str
       code_pack:
         description: Set by the action plugin.
         type: path
-      venv:
-        description: Its virtual environment, which is left alone when it lies inside the code.
+      code_note:
+        description: Set by the action plugin.
+        type: str
+      requirements_file:
+        description: The lock of its environment on the control node.
+        type: str
+      lock_digest:
+        description: Set by the action plugin.
+        type: str
+      interpreter:
+        description: The Python of its environment.
         type: path
+      version:
+        description: The Python version of its environment.
+        type: str
+      venv:
+        description: Where its virtual environment is found, a link to that of the release unless it is inside the code.
+        type: path
+      keep:
+        description: How many releases are kept beside the one that runs.
+        type: int
+        default: 3
+      release:
+        description: A kept release to go to, by its ID, or V(previous) for the one that served before; the source is not looked at then.
+        type: str
+      static:
+        description: Directories for static files that the service's commands write.
+        type: list
+        elements: path
+        default: []
       directories:
         description: Directories that the service writes to.
         type: list
@@ -102,6 +170,18 @@ options:
             description: The file.
             type: path
             required: true
+      commands:
+        description: The service's entry of O(gantry.webstack.webapp_commands#module:services), to tell in RV(due) whether they have to be run.
+        type: dict
+      secret_environment:
+        description: Names of the secrets in O(secrets) that are environment variables. They go to C(/etc/webstack/secrets/NAME.ini).
+        type: list
+        elements: str
+        default: []
+      secret_units:
+        description: Whether systemd units need them too, in C(/etc/webstack/secrets/NAME.env).
+        type: bool
+        default: false
       environment:
         description: Environment of its scheduled jobs.
         type: dict
@@ -146,11 +226,27 @@ EXAMPLES = r"""
 
 RETURN = r"""
 code:
-  description: Names of the services whose code was changed, or would be.
+  description: Names of the services that get another release.
   returned: success
   type: list
   elements: str
   sample: [shop]
+due:
+  description: Names of the services with commands that have not been run for their release.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
+staged:
+  description: The release that each service shall have, and where it lies, by service.
+  returned: success
+  type: dict
+  sample: {"shop": {"release": "4f1c09ab77de", "path": "/srv/shop/releases/4f1c09ab77de", "former": "09ab77de4f1c"}}
+releases:
+  description: The releases that each service has on the host, the one that was taken up last first.
+  returned: success
+  type: dict
+  sample: {"shop": [{"id": "4f1c09ab77de", "current": true, "served": 1764000000.0, "source": "git v2 0a1b2c3d4e5f"}]}
 contained:
   description: Names of the services that run in a container.
   returned: success
@@ -173,11 +269,26 @@ def main() -> None:
         "user": {"type": "dict", "required": True, "options": user},
         "code_path": path,
         "code_source": {"type": "str"},
+        "code_git": {"type": "dict", "options": {"repo": required, "version": {"type": "str", "default": "HEAD"}, "subdirectory": {"type": "str"},
+                                                 "submodules": {"type": "bool", "default": False}}},
+        "code_archive": {"type": "dict", "options": {"path": {"type": "str"}, "url": {"type": "str"}, "sha256": required,
+                                                     "strip": {"type": "int", "default": 0}}},
         "code_digest": {"type": "str"},
         "code_pack": {"type": "path"},
+        "code_note": {"type": "str"},
+        "requirements_file": {"type": "str"},
+        "lock_digest": {"type": "str"},
+        "interpreter": {"type": "path"},
+        "version": {"type": "str"},
         "venv": {"type": "path"},
+        "keep": {"type": "int", "default": 3},
+        "release": {"type": "str"},
+        "static": {"type": "list", "elements": "path", "default": []},
         "directories": {"type": "list", "elements": "dict", "default": [], "options": {"path": path, "mode": {"type": "str", "default": "0750"}}},
         "secret_files": {"type": "list", "elements": "dict", "default": [], "no_log": False, "options": {"name": required, "path": path}},
+        "commands": {"type": "dict"},
+        "secret_environment": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "secret_units": {"type": "bool", "default": False, "no_log": False},
         "environment": {"type": "dict", "default": {}},
         "schedule": {"type": "list", "elements": "dict", "default": [], "options": {"when": required, "user": required, "command": required}},
         "socket_dir": {"type": "path"},

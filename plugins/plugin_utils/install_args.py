@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
@@ -21,12 +22,14 @@ SHARED_DIRS = frozenset(("/", "/run", "/var/run", "/tmp", "/var/tmp", "/run/uwsg
 def check(services: list[Service]) -> list[Service]:
     """Refuse what the schema allows but ``install`` cannot do. Raises ModelError with one sentence; returns the services."""
     directories: dict[str, str] = {}
+    tops: dict[str, str] = {}
     for service in services:
         name = service["name"]
         for secret in service["secrets"]:
             if not secret["source"].startswith("file:") and secret["name"] not in render_uwsgi.secret_environment(service):
-                raise ModelError(f"services[{name}].secrets[{secret['name']}].source: install supports file:PATH and "
-                                 f"uwsgi:{render_uwsgi.vassal_path(name)}, not {secret['source']!r}")
+                raise ModelError(f"services[{name}].secrets[{secret['name']}].source: install supports file:PATH and, when it is left out, "
+                                 f"an environment variable; not {secret['source']!r}")
+        _check_code(service, tops)
         directory = socket_dir(service)
         if directory is not None:
             if directory in SHARED_DIRS:
@@ -40,35 +43,90 @@ def check(services: list[Service]) -> list[Service]:
     return services
 
 
+SOURCES = ("source", "git", "archive")
+"""Where code comes from; one of them at most."""
+
+
+def managed(service: Service) -> bool:
+    """Whether the collection brings a service's code or environment, so that it lives in releases."""
+    return "requirements" in service["python"] or any(key in service["code"] for key in (*SOURCES, "release"))
+
+
+def _check_code(service: Service, tops: dict[str, str]) -> None:
+    """Refuse code that cannot live in releases; ``tops`` are the directories of the services before this one."""
+    where, code = f"services[{service['name']}].code", service["code"]
+    given = [key for key in SOURCES if key in code]
+    if len(given) > 1:
+        raise ModelError(f"{where}: {' and '.join(given)} are given; code comes from one of them")
+    if "archive" in code and ("path" in code["archive"]) == ("url" in code["archive"]):
+        raise ModelError(f"{where}.archive: give one of path and url")
+    if not managed(service):
+        return
+    path = posixpath.normpath(code["path"])
+    top, base = posixpath.split(path)
+    if top in SHARED_DIRS or base in ("releases", "venvs", "shared"):
+        raise ModelError(f"{where}.path: {code['path']!r} is a link beside the directories releases, venvs and shared; "
+                         f"give it a directory of its own such as /srv/{service['name']}/current")
+    if top in tops:
+        raise ModelError(f"services {tops[top]} and {service['name']} have their code.path in one directory {top!r}; releases need one each")
+    tops[top] = service["name"]
+    for item in service["state"]:
+        if posixpath.normpath(item["path"]) == path:
+            raise ModelError(f"services[{service['name']}].state: {item['path']!r} is the code itself; name the directories in it that are written to")
+
+
+def pinned(services: list[Service], releases: Mapping[str, str]) -> list[Service]:
+    """The services, with ``code.release`` as ``webapp_release`` (service -> ID or previous) says."""
+    unknown = sorted(set(releases) - {service["name"] for service in services})
+    if unknown:
+        known = ", ".join(service["name"] for service in services)
+        raise ModelError(f"webapp_release: no service {', '.join(map(repr, unknown))}; there are {known or 'none'}")
+    for name, release in releases.items():
+        if not re.fullmatch(r"[A-Za-z0-9-]+", str(release)):
+            raise ModelError(f"webapp_release.{name}: {release!r} is not the ID of a release, nor previous")
+    return [{**service, "code": {**service["code"], "release": str(releases[service["name"]])}} if service["name"] in releases else service
+            for service in services]
+
+
 def socket_dir(service: Service) -> str | None:
     """The directory of a service's UNIX socket, or None for TCP."""
     socket = service["uwsgi"]["socket"]
     return posixpath.dirname(posixpath.normpath(socket)) if render_uwsgi.unix_socket(socket) else None
 
 
-def vassals(services: list[Service], secrets: Secrets) -> list[dict[str, Any]]:
+def check_secrets(services: list[Service], secrets: Secrets) -> None:
+    """Refuse secrets that have no value, or one that no environment variable in a file can have."""
+    for service in services:
+        name = service["name"]
+        values = secrets.get(name) or {}
+        for key in render_uwsgi.secret_environment(service):
+            if key not in values:
+                raise ModelError(f"service {name}: webstack_secrets has no value for its secret {key}")
+            render_uwsgi.env_line(key, str(values[key]), f"webstack_secrets.{name}")
+
+
+def vassals(services: list[Service]) -> list[dict[str, Any]]:
     """``vassals`` of the module uwsgi_vassals."""
-    return [_vassal(service, secrets.get(service["name"], {})) for service in services]
+    return [_vassal(service) for service in services]
 
 
-def _vassal(service: Service, values: Mapping[str, str]) -> dict[str, Any]:
+def _vassal(service: Service) -> dict[str, Any]:
     name, venv = service["name"], service["python"]["venv"]
     files = [secret["source"].removeprefix("file:") for secret in service["secrets"] if secret["source"].startswith("file:")]
+    files += [_paths.secret_ini(name)] if render_uwsgi.secret_environment(service) else []
     names = service["nginx"]["sites"][0]["server_names"] if service["nginx"]["sites"] else []
-    env = {}
-    for key in render_uwsgi.secret_environment(service):
-        if key not in values:
-            raise ModelError(f"service {name}: webstack_secrets has no value for its secret {key}")
-        env[key] = render_uwsgi.env_line(key, str(values[key]), f"webstack_secrets.{name}")
     return {
         "name": name,
         "content": render_uwsgi.vassal(service),
-        "secret_lines": env,
         "socket": service["uwsgi"]["socket"],
         "user": service["user"]["name"],
         "group": service["user"]["group"],
+        "code_path": service["code"]["path"],
+        "venv": venv,
         "watch": [_paths.code_stamp(name), _paths.venv_stamp(venv), *files],
         "health_path": service["health"]["path"],
+        "health_status": service["health"]["status"],
+        "health_timeout": service["health"]["timeout"],
         "health_host": service["health"].get("host") or next((item for item in names if item[:1] not in "~*._"), "localhost"),
     }
 
@@ -78,14 +136,17 @@ def sites(services: list[Service]) -> list[dict[str, str]]:
     return [{"name": service["name"], "content": render_nginx.site_file(service)} for service in services if service["nginx"]["sites"]]
 
 
-def venvs(services: list[Service]) -> list[dict[str, Any]]:
-    """``venvs`` of the module python_venvs: services that say what belongs into their virtual environment."""
+def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """``venvs`` of the module python_venvs: services that say what belongs into their virtual environment.
+
+    ``staged`` is what the module webapps returned: the release that waits has its own, and a kept one has had its own already.
+    """
     found = []
     for service in services:
-        python = service["python"]
-        if "requirements" in python:
+        python, place = service["python"], (staged or {}).get(service["name"], {})
+        if "requirements" in python and not place.get("pinned"):
             wanted = {key: python[key] for key in ("version", "interpreter") if key in python}
-            found.append({"name": service["name"], "path": python["venv"], "requirements_file": python["requirements"], **wanted})
+            found.append({"name": service["name"], "path": place.get("venv") or python["venv"], "requirements_file": python["requirements"], **wanted})
     return found
 
 
@@ -104,39 +165,82 @@ def _webapp(service: Service) -> dict[str, Any]:
     statics = [posixpath.normpath(static["path"]) for static in service["nginx"]["static"]]
     state = [posixpath.normpath(item["path"]) for item in service["state"]]
     public = [path for path in state if any(_inside(static, path) for static in statics)]
-    made = [path for path in statics if not any(_inside(path, other) for other in (code["path"], *state))]
+    made = [path for path in statics if not any(_inside(path, other) for other in state) and (managed(service) or not _inside(path, code["path"]))]
     app: dict[str, Any] = {
         "name": service["name"],
         "user": {key: user[key] for key in ("name", "uid", "group", "gid") if key in user},
         "code_path": code["path"],
         "venv": service["python"]["venv"],
-        "directories": [{"path": path, "mode": "0755" if path in public else "0750"} for path in state]
-        + [{"path": path, "mode": "0755"} for path in dict.fromkeys(made)],
+        "directories": [{"path": path, "mode": "0755" if path in public else "0750"} for path in state],
+        "static": list(dict.fromkeys(made)),
+        "secret_environment": render_uwsgi.secret_environment(service),
+        "secret_units": bool(service["schedule"] or service["workers"]),
+        "keep": code["keep"],
         "secret_files": [{"name": secret["name"], "path": secret["source"].removeprefix("file:")}
                          for secret in service["secrets"] if secret["source"].startswith("file:")],
         "environment": service["environment"],
         "schedule": [{"when": " ".join(item["when"].split()), "user": item.get("user", user["name"]), "command": item["command"]}
                      for item in service["schedule"]],
     }
-    if "source" in code:
-        app["code_source"] = code["source"]
+    app["commands"] = next(iter(commands([service])), None)
+    app.update({"code_" + key: code[key] for key in SOURCES if key in code})
+    if "release" in code:
+        app["release"] = code["release"]
+    if "requirements" in service["python"]:
+        app["requirements_file"] = service["python"]["requirements"]
+        app.update({key: service["python"][key] for key in ("version", "interpreter") if key in service["python"]})
     if socket_dir(service) is not None:
         app["socket_dir"] = socket_dir(service)
     return app
 
 
-def commands(services: list[Service]) -> list[dict[str, Any]]:
-    """``services`` of the module webapp_commands: those with something to prepare."""
-    return [
-        {
-            "name": service["name"],
-            "user": service["user"]["name"],
-            "group": service["user"]["group"],
-            "chdir": service["code"]["path"],
-            "venv": service["python"]["venv"],
-            "environment": service["environment"],
-            "commands": service["code"]["prepare"],
-        }
-        for service in services
-        if service["code"].get("prepare")
-    ]
+def commands(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """``services`` of the module webapp_commands: those with something to check, migrate or prepare."""
+    found = []
+    for service in services:
+        place = (staged or {}).get(service["name"], {})
+        wanted = {kind: service["code"].get(kind, []) for kind in ("check", "migrate", "prepare")}
+        if place.get("pinned"):  # there is no way back for a database
+            wanted["migrate"] = []
+        if any(wanted.values()):
+            found.append({
+                "name": service["name"],
+                "user": service["user"]["name"],
+                "group": service["user"]["group"],
+                "chdir": service["code"]["path"],
+                "venv": service["python"]["venv"],
+                "environment": service["environment"],
+                "origin": place.get("origin"),
+                **wanted,
+            })
+    return found
+
+
+Told = Callable[[str], Mapping[str, Any]]
+"""What another host of the play has told of its services: its name -> service -> what."""
+
+
+def before(found: list[dict[str, Any]], host: str, hosts: list[str], staged: Told) -> list[dict[str, Any]]:
+    """Checks on each host, and migrations on the first of ``hosts`` (those that have not failed) that gets the same code; without one, everything."""
+    wanted = []
+    for service in found:
+        postponed = []
+        if service["migrate"]:
+            postponed = ["prepare"]
+            first = next((other for other in hosts if other == host or staged(other).get(service["name"], {}).get("origin") == service["origin"]), host)
+            postponed += ["migrate"] if first != host else []
+        wanted.append({**service, "postponed": postponed})
+    return wanted
+
+
+def after(found: list[dict[str, Any]], host: str, hosts: list[str], migrated: Told) -> list[dict[str, Any]]:
+    """What comes after a migration. Raises ModelError when no host has run it: the release must not be taken up then."""
+    wanted = []
+    for service in found:
+        if service["migrate"]:
+            name = service["name"]
+            by = next((other for other in [host, *hosts] if name in migrated(other) and migrated(other)[name] == (service["origin"] or "")), None)
+            if by is None:
+                raise ModelError(f"service {name}: its migration did not succeed on the host that runs it for all; what runs here is as it was")
+            wanted.append({**service, "check": [], "migrated_by": None if by == host else by})
+    return wanted

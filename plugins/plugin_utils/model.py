@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common._paths import host_socket
+from ansible_collections.gantry.webstack.plugins.module_utils.common._paths import host_socket, secret_ini
 
 try:
     import jmespath
@@ -142,8 +142,9 @@ def complete(service: Service) -> Service:
     user = done.setdefault("user", {})
     user.setdefault("name", name)
     user.setdefault("group", user["name"])
-    done.setdefault("code", {}).setdefault("path", f"/srv/{name}/code")
-    done.setdefault("python", {}).setdefault("venv", f"/srv/{name}/venv")
+    code = done.setdefault("code", {}).setdefault("path", f"/srv/{name}/current")
+    done["code"].setdefault("keep", 3)
+    done.setdefault("python", {}).setdefault("venv", f"{code.rstrip('/')}/.venv")
     done.setdefault("uwsgi", {}).setdefault("socket", host_socket(name))
     done["uwsgi"].setdefault("options", {})
     sites = done.setdefault("nginx", {}).setdefault("sites", [{}])
@@ -154,9 +155,12 @@ def complete(service: Service) -> Service:
     done["nginx"].setdefault("static", [])
     for key in ("secrets", "state", "files", "schedule", "workers", "needs"):
         done.setdefault(key, [])
+    for secret in done["secrets"]:
+        secret.setdefault("source", f"uwsgi:{secret_ini(name)}")
     done.setdefault("environment", {})
     done.setdefault("health", {}).setdefault("path", "/")
     done["health"].setdefault("status", 200)
+    done["health"].setdefault("timeout", 10)
     return done
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
+from ansible_collections.gantry.webstack.plugins.module_utils.install._secret_files import DOLLAR, escape
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 
 LISTEN = 1024
@@ -24,9 +25,6 @@ ALIASES = {
     "H": "virtualenv", "M": "master", "l": "listen", "C": "chmod-socket", "d": "logto",
 }
 """Other spellings of options that a default stands for, as uWSGI knows them: a service that uses one gets no default beside it."""
-
-DOLLAR = "webstack-dollar"
-"""A variable of our own in a vassal that needs a literal ``$(``, for which uWSGI has no escape."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -91,11 +89,6 @@ def env_line(name: str, value: str, where: str) -> str:
     return f"env = {name}={escape(value)}"
 
 
-def escape(value: str) -> str:
-    """``value`` spelled so that uWSGI's substitutions give it back, if it names no option in ``%()``."""
-    return re.sub(r"%(?!\()", "%%", value).replace("$(", f"%({DOLLAR})(")
-
-
 def _lines(key: str, value: Any, where: str) -> list[str]:
     if isinstance(value, list):
         return [line for item in value for line in _lines(key, item, where)]
@@ -115,13 +108,8 @@ def _refuse_references(lines: list[str], where: str) -> None:
 
 
 def secret_environment(service: Service) -> list[str]:
-    """Names of the secrets that stand as ``env`` in the vassal itself (source ``uwsgi:`` with the vassal's own path)."""
-    return [secret["name"] for secret in service.get("secrets", []) if secret["source"] == f"uwsgi:{vassal_path(service['name'])}"]
-
-
-def vassal_path(name: str) -> str:
-    """Where a service's vassal stands."""
-    return f"{_paths.VASSAL_DIR}/{name}.ini"
+    """Names of the secrets that are environment variables, whose file the vassal includes."""
+    return [secret["name"] for secret in service.get("secrets", []) if secret["source"] == f"uwsgi:{_paths.secret_ini(service['name'])}"]
 
 
 def vassal(service: Service) -> str:
@@ -133,6 +121,8 @@ def vassal(service: Service) -> str:
     for key, value in options(service).items():
         lines += _lines(key, value, f"{where}.uwsgi.options")
     lines += env
+    if secret_environment(service):
+        lines.append(f"ini = {_paths.secret_ini(name)}")
     _refuse_references(lines, f"{where}.uwsgi")
     variables = [f"{DOLLAR} = $"] if any(f"%({DOLLAR})" in line for line in lines) else []
     return "\n".join([f"; {MARK} Service {name}.", "[uwsgi]", *variables, *lines]) + "\n"

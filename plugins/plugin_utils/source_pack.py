@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import gzip
 import tarfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree
 
@@ -46,9 +45,3 @@ def summary(name: str, wanted: _tree.Entries, there: _tree.Entries, most: int = 
     if len(lines) > most:
         lines = [*lines[:most], f"and {len(lines) - most} more"]
     return "".join(line + "\n" for line in lines)
-
-
-def skipped(service: dict[str, Any], code_path: str) -> Iterable[str]:
-    """Paths inside the code that belong to the running service, relative to it."""
-    kept = [item["path"] for item in service.get("directories") or []] + [service.get("venv")]
-    return _tree.inside([path for path in kept if path], code_path)

@@ -65,8 +65,23 @@ def parked(name: str) -> str:
 
 
 def code_stamp(name: str) -> str:
-    """Written last whenever an installed service's code has changed: newer than a worker means that the worker runs older code."""
+    """Written last whenever another release has become an installed service's code: newer than a worker means that the worker runs older code."""
     return os.path.join(service_state(name), "code.json")
+
+
+def release_record(name: str) -> str:
+    """Which release of an installed service is wanted, which one serves, and when each was taken up."""
+    return os.path.join(service_state(name), "releases.json")
+
+
+def secret_ini(name: str) -> str:
+    """An installed service's secret environment as uWSGI's ``env`` lines: 0400, owned by the service's user, included by its vassal."""
+    return os.path.join("/etc/webstack/secrets", name + ".ini")
+
+
+def secret_env(name: str) -> str:
+    """The same as an EnvironmentFile of systemd: 0400, owned by root, for the service's workers and scheduled jobs."""
+    return os.path.join("/etc/webstack/secrets", name + ".env")
 
 
 def venv_stamp(venv: str) -> str:
@@ -74,19 +89,14 @@ def venv_stamp(venv: str) -> str:
     return os.path.join(venv, ".webstack.json")
 
 
-def prepare_stamp(name: str) -> str:
-    """Written after an installed service's prepare commands have succeeded."""
-    return os.path.join(service_state(name), "prepared.json")
+def commands_stamp(name: str) -> str:
+    """What an installed service's check, migrate and prepare commands were last run for, with success."""
+    return os.path.join(service_state(name), "commands.json")
 
 
 def cron_file(name: str) -> str:
     """The system crontab of an installed service; cron(8) passes over file names with a dot in them."""
     return "/etc/cron.d/webstack-" + name.replace(".", "-dot-")
-
-
-def code_undo(name: str) -> str:
-    """There while an installed service's new code has not served yet: how to bring the former code back."""
-    return os.path.join(service_state(name), "undo.json")
 
 
 def beside(seam: str) -> str:

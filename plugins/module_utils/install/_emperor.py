@@ -155,6 +155,13 @@ class Watch:
         self._started = time.monotonic()
         self._answered: Optional[Tuple[int, float]] = None
         self._status = self.status = 0
+        self._wanted, self._lenient = 0, 0.0
+        self._wrong: Optional[float] = None
+        self._asked = 0.0
+
+    def expect(self, status: int, seconds: float) -> None:
+        """Take no answer but ``status``, after at most so many seconds of others."""
+        self._wanted, self._lenient = status, seconds
 
     def look(self, emperor: int, seen: Dict[int, _processes.Process]) -> Optional[Problem]:
         """Look once. Sets ``status`` when the new generation answers; returns a problem when it never will."""
@@ -171,6 +178,9 @@ class Watch:
             if time.monotonic() - self._answered[1] > _STEADY:
                 self.status = self._status
             return None
+        if self._wrong is not None and time.monotonic() - self._asked < _STEADY:
+            return None  # its log shall tell more than our questions
+        self._asked = time.monotonic()
         try:
             answer = _ask.ask(self._service, self.socket, self.path, timeout=10)
         except UwsgiConnectError:
@@ -178,12 +188,21 @@ class Watch:
         except UwsgiError as exc:
             said = traceback_in(self.log.news())
             return Problem(str(exc), said) if said else None
-        if answer.status >= 500:
-            said = traceback_in(self.log.news())
-            return Problem("GET %s answers %d%s" % (self.path, answer.status, " (%s)" % said.splitlines()[-1] if said else ""), said)
+        if answer.status != self._wanted if self._wanted else answer.status >= 500:
+            return self._unhealthy(answer.status)
         self._status = answer.status
         self._answered = (vassal.master, time.monotonic())
         return None
+
+    def _unhealthy(self, status: int) -> Optional[Problem]:
+        news = self.log.news()
+        said = traceback_in(news) if status >= 500 else ""
+        self._wrong = self._wrong or time.monotonic()
+        if self._patient or not said and time.monotonic() - self._wrong < self._lenient:
+            return None
+        wanted = ", not %d" % self._wanted if self._wanted else ""
+        details = said or "\n".join([line for line in news.splitlines() if line.strip()][-15:])
+        return Problem("GET %s answers %d%s%s" % (self.path, status, wanted, " (%s)" % said.splitlines()[-1] if said else ""), details)
 
     def _renewed(self, vassal: Vassal) -> bool:
         if self._single:  # without a master it is the same process after a reload; two scans of the emperor must do

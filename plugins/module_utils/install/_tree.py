@@ -19,7 +19,7 @@ Entries = Dict[str, str]
 def inside(paths: Iterable[str], root: str) -> List[str]:
     """Those of ``paths`` that lie below ``root``, relative to it."""
     root = os.path.normpath(root)
-    return sorted(os.path.relpath(path, root) for path in map(os.path.normpath, paths) if path.startswith(root + "/"))
+    return sorted({os.path.relpath(path, root) for path in map(os.path.normpath, paths) if path.startswith(root + "/")})
 
 
 def scan(root: str, skip: Iterable[str] = ()) -> Entries:

@@ -16,19 +16,13 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Set
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _uwsgi_chain, _webapp_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _releases, _uwsgi_chain
 
 SECRETS_FOLLOW = "; Secrets follow."
 
 
-def full_text(content: str, secret_lines: Mapping[str, str]) -> str:
-    """A vassal with the lines that carry its secrets, which stand at its end. Pure."""
-    lines = [SECRETS_FOLLOW, *secret_lines.values()] if secret_lines else []
-    return content.rstrip("\n") + "\n" + "".join(line + "\n" for line in lines)
-
-
 def censored(text: str) -> str:
-    """A vassal's text without the values of its secrets, also of those that no definition names any more. Pure."""
+    """A vassal's text without the values of secrets, which version 0.1 wrote at its end. Pure."""
     head, mark, tail = text.partition(SECRETS_FOLLOW + "\n")
     return head + mark + re.sub(r"(?m)^(env = \w+)=.*$", r"\1=(secret)", tail)
 
@@ -62,6 +56,8 @@ class UwsgiVassals(WebstackModule):
         self.parked = {name for name, journal in journals.items() if journal.runtime == _journal.CONTAINER}
         self.chained: List[str] = []
         self.as_a_whole: Dict[str, str] = {}
+        known = {name: _releases.Releases(name, vassal["code_path"] or "") for name, vassal in self.vassals.items()}
+        self.pending = {name: releases for name, releases in known.items() if releases.pending and name not in self.parked}
         self.changes = self._plan()
         self.emperor = _processes.main_pid(self.params["unit"])
         seen = _processes.processes()
@@ -86,7 +82,7 @@ class UwsgiVassals(WebstackModule):
     def _plan(self) -> List[_own_files.Change]:
         desired, ours = {}, {}
         for name, vassal in self.vassals.items():
-            desired[self._path(name)] = _own_files.Target(full_text(self._marked(vassal["content"]), vassal["secret_lines"]), 0o640, 0, self._gid(vassal))
+            desired[self._path(name)] = _own_files.Target(self._marked(vassal["content"]), 0o640, 0, self._gid(vassal))
             parked = _own_files.look(self._path(name)) if name in self.parked else None
             if parked is not None:
                 ours[self._path(name)] = parked
@@ -96,7 +92,7 @@ class UwsgiVassals(WebstackModule):
         for change in changes:
             before, after = (censored(side.text) if side else "" for side in (change.before, change.target))
             if before == after:
-                before, after = before + "; mode, owner or a secret as it was\n", after + "; mode, owner or a secret changed\n"
+                before, after = before + "; mode or owner as it was\n", after + "; mode or owner changed\n"
             self.add_diff(change.path, before, after)
         return changes
 
@@ -126,21 +122,24 @@ class UwsgiVassals(WebstackModule):
         if self.check_mode and name in self.params["changed"]:
             return "runs what is about to change"
         newer = runs_older(running.workers, watched)
-        if newer and self._path(name) not in newer and not self.check_mode:
-            self._note_chain(name, running)
+        if (newer or name in self.pending) and not {self._path(name), _paths.secret_ini(name)} & set(newer):
+            self.chained.append(name)  # the master has read nothing but what is still so
+        if name in self.pending:
+            return "its release %s waits" % self.pending[name].record["wanted"]
         return "runs what was there before %s" % newer[0] if newer else None
 
-    def _note_chain(self, name: str, running: _emperor.Vassal) -> None:
-        """What runs has the text on disk, so its workers may be replaced one after the other, unless something in the way says no."""
-        obstacle = _uwsgi_chain.obstacle(self.vassals[name]["content"], running.master)
-        if obstacle:
-            self.as_a_whole[name] = obstacle
-        else:
-            self.chained.append(name)
+    def _choose_chained(self) -> List[str]:
+        """Those whose workers may be replaced one after the other; for the others, what is in the way is noted."""
+        for name in self.chained:
+            running = self.before[name]
+            obstacle = _uwsgi_chain.obstacle(self.vassals[name]["content"], running.master) if running else "does not run"
+            if obstacle:
+                self.as_a_whole[name] = obstacle
+        return [name for name in self.chained if name not in self.as_a_whole]
 
     def _report(self, changed: Set[str]) -> None:
         removed = sorted(self._name(change.path) for change in self.changes if not change.target)
-        self.result.update(changed_vassals=sorted(changed), reloaded=dict(sorted(self.reasons.items())), removed=removed, status={}, chained=sorted(self.chained))
+        self.result.update(changed_vassals=sorted(changed), reloaded=dict(sorted(self.reasons.items())), removed=removed, status={}, chained=[])
         for name, reason in sorted(self.reasons.items()):
             self.add_diff("vassal %s" % name, reason + "\n", "runs what is on disk\n")
 
@@ -154,6 +153,10 @@ class UwsgiVassals(WebstackModule):
         for name in changed | set(self.reasons):
             self._make_log(name)
             _uwsgi_chain.make_trigger(self.vassals[name]["content"])
+        for name in sorted(self.pending):
+            self.pending[name].flip()
+        self.chained = self._choose_chained()
+        self.result["chained"] = sorted(self.chained)
         transaction = _own_files.Transaction()
         watches = [self._watch(name) for name in sorted(changed | set(self.reasons))]
         try:
@@ -167,17 +170,20 @@ class UwsgiVassals(WebstackModule):
             _emperor.await_all(watches, self.emperor, self.params["timeout"])
         except WebstackError as exc:
             self.result.clear()
-            self._former_code()
+            flipped = self._flip_back()
             undone = transaction.put_back(keep_times=False)
-            again = undone + [self._path(name) for name in self.reasons if name in known]
+            again = undone + [self._path(name) for name in self.reasons if name in known and self._path(name) not in undone]
+            seen = _processes.processes()
+            self.before = {name: _emperor.find_vassal(name + ".ini", self.emperor, seen) for name in self.vassals}
             for path in again:
                 _touch(path, ahead=2)  # one more than the refused one may have been given
             left = self._await_again(again, known)
             serves = any(self._name(path) in known for path in again) and not left
-            note = "; everything was put back" + (" and serves again" if serves else "") if again else ""
-            raise WebstackError("%s%s%s" % (exc, note, "; but %s" % left if left else ""), **dict(exc.details, put_back=undone)) from exc
-        for name in sorted(self.vassals):
-            _webapp_files.settle(name)
+            note = "; everything was put back%s" % _told(flipped) + (" and serves again" if serves else "") if again else ""
+            details = dict(exc.details, put_back=undone, former_releases=flipped)
+            raise WebstackError("%s%s%s" % (exc, note, "; but %s" % left if left else ""), **details) from exc
+        for releases in self.pending.values():
+            releases.settle()
         self.result["status"] = {watch.name: watch.status for watch in watches}
         self._remove(transaction)
 
@@ -192,22 +198,25 @@ class UwsgiVassals(WebstackModule):
 
     def _try_out(self, names: List[str]) -> None:
         """Before a running vassal is touched, its application is loaded once beside it: what does not load never replaces what serves."""
-        def attempt(name: str) -> Optional[_emperor.Problem]:
-            vassal = self.vassals[name]
-            return _emperor.try_out(self.params["binary"], full_text(vassal["content"], vassal["secret_lines"]), self.params["timeout"])
-
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            for name, problem in zip(names, pool.map(attempt, names)):
+            for name, problem in zip(names, pool.map(self._attempt, names)):
                 if problem is not None:
                     self.result.clear()
                     error = _emperor.refusal(name, problem)
-                    former = self._former_code()
-                    raise WebstackError("%s; %s, the running one still serves" % (error, "the former code was put back" if former else "nothing was changed"),
-                                        **error.details)
+                    raise WebstackError("%s; nothing was changed, the running one still serves" % error, **error.details)
 
-    def _former_code(self) -> List[str]:
-        """Bring back the former code of every service whose new code has not served yet; their names."""
-        return [name for name in sorted(self.vassals) if _webapp_files.put_back(name)]
+    def _attempt(self, name: str) -> Optional[_emperor.Problem]:
+        """Load an application as it is on disk, or as the release that waits has it."""
+        vassal, content = self.vassals[name], self.vassals[name]["content"]
+        if name in self.pending and vassal["code_path"]:
+            place = self.pending[name].staged()
+            content = _releases.relocate(content, vassal["venv"], os.path.join(place, _releases.VENV)) if vassal["venv"] else content
+            content = _releases.relocate(content, vassal["code_path"], place)
+        return _emperor.try_out(self.params["binary"], content, self.params["timeout"])
+
+    def _flip_back(self) -> Dict[str, str]:
+        """Bring back the former release of every service whose new one has not served: service -> release."""
+        return {name: releases.running() for name, releases in sorted(self.pending.items()) if releases.flip_back()}
 
     def _make_log(self, name: str) -> None:
         """uWSGI opens its log as root at first and as the service's user after a reload."""
@@ -225,9 +234,12 @@ class UwsgiVassals(WebstackModule):
     def _watch(self, name: str, patient: bool = False) -> _emperor.Watch:
         vassal = self.vassals[name]
         log = _emperor.Log(_paths.vassal_log(name), self.params["unit"])
-        before = None if patient else self.before[name]
-        steps = len(before.workers) if before is not None and name in self.chained else 1
-        return _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient, steps)
+        before = self.before[name]
+        steps = len(before.workers) if before is not None and name in self.chained and not patient else 1
+        watch = _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient, steps)
+        if vassal["health_status"] and not patient:
+            watch.expect(vassal["health_status"], vassal["health_timeout"])
+        return watch
 
     @staticmethod
     def _write(transaction: _own_files.Transaction, change: _own_files.Change) -> None:
@@ -269,6 +281,10 @@ class UwsgiVassals(WebstackModule):
                     os.unlink(match.group(1))
                 with contextlib.suppress(OSError):
                     os.rmdir(os.path.dirname(match.group(1)))
+
+
+def _told(releases: Mapping[str, str]) -> str:
+    return ", with " + ", ".join("release %s of %s" % (releases[name], name) for name in releases) + "," if releases else ""
 
 
 def _touch(path: str, earlier: Optional[float] = None, ahead: int = 1) -> None:

@@ -5,14 +5,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Set
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _users
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, run
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files, _webapp_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install import (
+    _own_files,
+    _python_venvs,
+    _releases,
+    _secret_files,
+    _webapp_commands,
+    _webapp_files,
+    _webapp_releases,
+)
 from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vassals import refuse_contained
 
 CRON_DIR, TMPFILES_DIR = "/etc/cron.d", "/etc/tmpfiles.d"
@@ -28,7 +35,7 @@ class Directory(NamedTuple):
 
 
 class Secret(NamedTuple):
-    """A secret file and its value."""
+    """A secret file and what shall be in it."""
 
     service: str
     path: str
@@ -48,15 +55,16 @@ class Webapps(WebstackModule):
         self.contained = {name for name in names if _journal.load(name).runtime == _journal.CONTAINER}
         self.host = _users.known()
         self.accounts = _users.plan([self._account(service) for service in self.services], self.host)
+        self.plans = self._plan_releases()
         self.directories = [directory for directory in self._directories() if self._differs(directory)]
         self.secrets = [secret for secret in self._secrets() if self._secret_differs(secret)]
         self.files = self._plan_files()
-        self.trees = self._trees()
         self._report()
-        missing = sorted(name for name in self.trees if not self._service(name)["code_pack"])
+        fresh = [self._service(name) for name, plan in self.plans.items() if plan.fresh]
+        missing = sorted(service["name"] for service in fresh if service["code_digest"] and not service["code_pack"])
         if missing:
             # The action plugin sends what is missing and calls again; until then nothing is touched.
-            self.result["code_there"] = {name: self.trees[name].entries for name in missing}
+            self.result["code_there"] = {name: self.plans[name].entries for name in missing}
             if not self.check_mode:
                 self.changed, self.diffs = False, []
                 return
@@ -77,12 +85,23 @@ class Webapps(WebstackModule):
         wanted = []
         for service in self.services:
             user, group = service["user"]["name"], service["user"]["group"] or service["user"]["name"]
-            wanted.append(Directory(service["code_path"], None, "root", "root"))
+            managed = _webapp_releases.is_managed(service)
+            wanted.append(Directory(os.path.dirname(service["code_path"]) if managed else service["code_path"], None, "root", "root"))
             wanted += [Directory(os.path.dirname(secret["path"]), None, "root", "root") for secret in service["secret_files"]]
-            wanted += [Directory(item["path"], int(item["mode"], 8), user, group) for item in service["directories"]]
+            if service["secret_environment"]:
+                wanted.append(Directory(os.path.dirname(_paths.secret_ini("")), None, "root", "root"))
+            wanted += [Directory(self._place(service, item["path"]), int(item["mode"], 8), user, group) for item in service["directories"]]
+            wanted += [Directory(path, 0o755, user, group) for path in service["static"] if not managed or not _webapp_releases.inside(service, [path])]
             if service["socket_dir"] and service["name"] not in self.contained:
                 wanted.append(Directory(service["socket_dir"], 0o2750, user, self.params["socket_group"]))
         return list(dict.fromkeys(wanted))
+
+    def _place(self, service: Mapping[str, Any], path: str) -> str:
+        """Where a directory of a service's state really is: inside the code it is shared by the releases."""
+        within = _webapp_releases.inside(service, [path])
+        if within and service["name"] in self.plans:
+            return os.path.join(self.plans[service["name"]].releases.shared, within[0])
+        return path
 
     def _differs(self, directory: Directory) -> bool:
         try:
@@ -104,6 +123,15 @@ class Webapps(WebstackModule):
                 elif not os.path.exists(item["path"]):
                     raise WebstackError("service %s: webstack_secrets has no value for its secret %s, and %s is not there"
                                         % (service["name"], item["name"], item["path"]))
+            environment = {name: str(values[name]) for name in service["secret_environment"] if name in values}
+            if len(environment) < len(service["secret_environment"]):
+                missing = next(name for name in service["secret_environment"] if name not in values)
+                raise WebstackError("service %s: webstack_secrets has no value for its secret %s" % (service["name"], missing))
+            if environment:
+                name = service["name"]
+                found.append(Secret(name, _paths.secret_ini(name), _secret_files.ini(name, environment), service["user"]["name"]))
+                if service["secret_units"]:
+                    found.append(Secret(name, _paths.secret_env(name), _secret_files.env(name, environment), "root"))
         return found
 
     def _secret_differs(self, secret: Secret) -> bool:
@@ -128,16 +156,22 @@ class Webapps(WebstackModule):
         ours = {path: target for path, target in ours.items() if path not in kept}
         return _own_files.plan(desired, ours, _own_files.others_at(path for path in desired if path not in ours))
 
-    def _trees(self) -> Dict[str, _webapp_files.CodeTree]:
-        """The code trees that are not what they should be."""
-        trees = {}
-        for service in self.services:
-            if service["code_digest"] and service["name"] not in self.contained:
-                kept = [item["path"] for item in service["directories"]] + [service["venv"]]
-                tree = _webapp_files.CodeTree(service["name"], service["code_path"], [path for path in kept if path])
-                if tree.digest != service["code_digest"]:
-                    trees[service["name"]] = tree
-        return trees
+    def _plan_releases(self) -> Dict[str, _webapp_releases.Plan]:
+        """The releases of the services whose code or environment the collection brings."""
+        managed = [service for service in self.services if _webapp_releases.is_managed(service) and service["name"] not in self.contained]
+        locked = [service for service in managed if service["lock_digest"] and not service["release"]]
+        available = _python_venvs._available([service["interpreter"] for service in locked if service["interpreter"]]) if locked else {}
+        return {service["name"]: _webapp_releases.plan(service, self._venv(service, available) if service in locked else None) for service in managed}
+
+    def _venv(self, service: Mapping[str, Any], available: Mapping[str, str]) -> str:
+        """The digest of a service's environment: of its lock, and of the interpreter that it is made with."""
+        try:
+            interpreter = _python_venvs.choose(service["name"], service["interpreter"], service["version"], available)
+        except WebstackError:
+            if not self.check_mode:
+                raise
+            return "unknown"  # the role python will have brought it before a real run comes here
+        return _releases.release_id(service["lock_digest"], interpreter, ".".join(available[interpreter].split(".")[:2]))
 
     def _report(self) -> None:
         self.add_diff("users", "", "".join(" ".join(command) + "\n" for command in self.accounts))
@@ -148,9 +182,22 @@ class Webapps(WebstackModule):
             self.add_diff(secret.path, "(secret)\n" if os.path.exists(secret.path) else "", "(secret of service %s, 0400 %s)\n" % (secret.service, secret.user))
         for change in self.files:
             self.add_diff(change.path, change.before.text if change.before else "", change.target.text if change.target else "")
-        if self.trees:
-            self.changed = True  # the action plugin, who knows the source, tells the difference
-        self.result.update(code=sorted(self.trees), contained=sorted(self.contained))
+        for name, plan in sorted(self.plans.items()):
+            if plan.changes:  # of the code the action plugin, who knows the source, tells the difference
+                self.add_diff("release of %s" % name, plan.releases.running() + "\n", plan.release + "\n")
+        self.changed = self.changed or any(plan.fresh for plan in self.plans.values())
+        self.result.update(code=sorted(name for name, plan in self.plans.items() if plan.changes), contained=sorted(self.contained),
+                           due=[service["name"] for service in self.services if self._due(service)], staged={name: plan.told() for name, plan in self.plans.items()},
+                           releases={name: plan.releases.listing() for name, plan in self.plans.items()})
+
+    def _due(self, service: Mapping[str, Any]) -> bool:
+        """Whether commands of a service have to be run; unless an environment changes, which is not known here."""
+        if service["commands"] is None or service["name"] in self.contained:
+            return False
+        plan = self.plans.get(service["name"])
+        origin = plan.origin if plan else None
+        place = plan.releases.place(plan.release) if plan else service["code_path"]
+        return bool(_webapp_commands.due({**service["commands"], "origin": origin}, plan.release if plan else "", place))
 
     # Doing it.
 
@@ -159,16 +206,17 @@ class Webapps(WebstackModule):
             run(command)
         if self.accounts:
             self.host = _users.known()
+        for name, plan in self.plans.items():
+            service = self._service(name)
+            outside = service["venv"] if service["venv"] and not _webapp_releases.inside(service, [service["venv"]]) else None
+            plan.releases.adopt([os.path.join(plan.releases.path, path) for path in _webapp_releases.state(service)], outside if plan.venv else None)
         for directory in self.directories:
             self._make(directory)
         for secret in self.secrets:
             uid, gid = self.host.users[secret.user]
             _journal.replace_file(secret.path, secret.value, 0o400, uid, gid)
-        for name, tree in self.trees.items():
-            tree.replace(self._service(name)["code_pack"], self._service(name)["code_digest"])
-        for service in self.services:
-            if service["code_digest"] and service["name"] not in self.contained:
-                self._stamp(service["name"], service["code_digest"])
+        for name, plan in self.plans.items():
+            self._stage(plan, self._service(name))
         transaction = _own_files.Transaction()
         for change in self.files:
             os.makedirs(os.path.dirname(change.path), exist_ok=True)
@@ -188,17 +236,19 @@ class Webapps(WebstackModule):
         except OSError as exc:
             raise WebstackError("the directory %s could not be made: %s" % (directory.path, exc.strerror)) from exc
 
-    @staticmethod
-    def _stamp(name: str, digest: str) -> None:
-        path, text = _paths.code_stamp(name), json.dumps({"digest": digest}) + "\n"
-        there = _own_files.look(path)
-        if there is None or there.text != text:
-            _journal.write_private(path, text)
+    def _stage(self, plan: _webapp_releases.Plan, service: Mapping[str, Any]) -> None:
+        """Have the release beside the one that runs, and note that it is wanted; who runs the service takes it up."""
+        if plan.fresh:
+            _webapp_releases.make(plan, service, self.host)
+        venv = service["venv"]
+        if venv and plan.venv and not _webapp_releases.inside(service, [venv]):
+            os.makedirs(os.path.dirname(venv), mode=0o755, exist_ok=True)
+            _releases.link(os.path.join(plan.releases.path, _releases.VENV), venv)
+        plan.releases.save(path=plan.releases.path, wanted=plan.release, keep=service["keep"], pinned=plan.pinned)
 
     @staticmethod
     def _forget(name: str) -> None:
-        _webapp_files.settle(name)
-        for path in (_paths.code_stamp(name), _paths.prepare_stamp(name)):
+        for path in (_paths.code_stamp(name), _paths.commands_stamp(name), _paths.release_record(name), _paths.secret_ini(name), _paths.secret_env(name)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         _webapp_files.remove_if_empty(_paths.service_state(name))

@@ -16,21 +16,36 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._module imp
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _webapp_commands as webapp_commands
 
 SERVICE: Dict[str, Any] = {"name": "shop", "user": "shop", "group": "shop", "chdir": "/srv/shop", "venv": "/srv/venv", "environment": {"A": "b"},
-                           "commands": [["python", "manage.py", "migrate"], ["true"]]}
+                           "check": [], "migrate": [], "prepare": [["python", "manage.py", "migrate"], ["true"]],
+                           "postponed": [], "migrated_by": None, "origin": None}
 
 
 def test_digest() -> None:
-    one = webapp_commands.digest(SERVICE, "code", "venv")
-    assert one == webapp_commands.digest(dict(SERVICE), "code", "venv")
-    others = [webapp_commands.digest(SERVICE, "new", "venv"), webapp_commands.digest(SERVICE, "code", None),
-              webapp_commands.digest({**SERVICE, "environment": {}}, "code", "venv"), webapp_commands.digest({**SERVICE, "commands": []}, "code", "venv")]
+    def digest(kind: str, release: str, venv: Any, **more: Any) -> str:
+        return webapp_commands.digest({**SERVICE, **more}, kind, release, venv)
+
+    one = digest("prepare", "code", "venv")
+    assert one == digest("prepare", "code", "venv")
+    others = [digest("prepare", "new", "venv"), digest("prepare", "code", None), digest("prepare", "code", "venv", environment={}),
+              digest("prepare", "code", "venv", prepare=[])]
     assert len({one, *others}) == 5
+    assert digest("migrate", "code", "venv", origin="1") == digest("migrate", "other", None, origin="1") != digest("migrate", "code", "venv", origin="2")
 
 
-def test_surroundings() -> None:
-    env = webapp_commands.surroundings(SERVICE)
-    assert env["PATH"].startswith("/srv/venv/bin:/usr/local/sbin:") and env["VIRTUAL_ENV"] == "/srv/venv" and env["A"] == "b"
-    assert "VIRTUAL_ENV" not in webapp_commands.surroundings({**SERVICE, "venv": None})
+def test_they_are_run_in_the_release_that_waits() -> None:
+    given = {**SERVICE, "chdir": "/srv/a/current", "venv": "/srv/a/venv", "environment": {"D": "/srv/a/current/d", "E": "/srv/a/currently"},
+             "check": [["/srv/a/venv/bin/python", "/srv/a/current/x"]]}
+    moved = webapp_commands.relocated(given, "/srv/a/releases/1", {"S": "hidden"})
+    assert moved["check"] == [["/srv/a/releases/1/.venv/bin/python", "/srv/a/releases/1/x"]] and moved["chdir"] == "/srv/a/releases/1"
+    env = moved["environment"]
+    assert env["PATH"].startswith("/srv/a/releases/1/.venv/bin:/usr/local/sbin:") and env["VIRTUAL_ENV"] == "/srv/a/releases/1/.venv"
+    assert (env["D"], env["E"], env["S"]) == ("/srv/a/releases/1/d", "/srv/a/currently", "hidden")
+    same = webapp_commands.relocated(SERVICE, SERVICE["chdir"], {})
+    assert same["environment"]["VIRTUAL_ENV"] == "/srv/venv" and same["prepare"] == SERVICE["prepare"]
+
+
+def test_what_they_print_is_told_without_secrets() -> None:
+    assert webapp_commands.without("hidden hid abc", {"A": "hidden", "B": "hid", "C": "abc"}) == "(secret) hid abc"
 
 
 @pytest.fixture(name="ran")
@@ -60,14 +75,22 @@ def run(check: bool = False, changed: List[str] = (), **more: Any) -> webapp_com
 def test_they_run_once_per_state(ran: List[List[str]], tmp_path: Path) -> None:
     assert run(check=True).changed and ran == []
     assert run().result["output"] == {"shop": ["done\n", "done\n"]}
-    assert ran == SERVICE["commands"]
+    assert ran == SERVICE["prepare"]
     assert not run().changed and not run(check=True).changed
     assert run(check=True, changed=["shop"]).changed
-    (tmp_path / "shop" / "code.json").write_text(json.dumps({"digest": "new"}))
+    (tmp_path / "shop" / "releases.json").write_text(json.dumps({"wanted": "new", "path": "/srv/shop"}))
     assert run().changed and len(ran) == 4
 
 
 def test_one_that_fails_is_told_and_runs_again(ran: List[List[str]]) -> None:
-    with pytest.raises(WebstackError, match=r"^service shop: preparing it failed: false failed \(rc 1\)"):
-        run(commands=[["true"], ["false"]])
-    assert run(commands=[["true"], ["true"]]).changed
+    with pytest.raises(WebstackError, match=r"^service shop: preparing its release failed: false failed \(rc 1\)"):
+        run(prepare=[["true"], ["false"]])
+    assert run(prepare=[["true"], ["true"]]).changed
+
+
+def test_what_waits_for_another_host_is_told_and_done_later(ran: List[List[str]]) -> None:
+    shell = run(migrate=[["m"]], postponed=["migrate", "prepare"])
+    assert shell.result["todo"] == ["shop"] and shell.result["migrated"] == {} and ran == []
+    shell = run(migrate=[["m"]], migrated_by="first")
+    assert ran == SERVICE["prepare"] and shell.result["migrated"] == {"shop": ""} and shell.result["migrate"] == []
+    assert run(migrate=[["m"]], postponed=["migrate", "prepare"]).result["todo"] == []

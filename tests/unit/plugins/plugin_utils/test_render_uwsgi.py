@@ -30,11 +30,11 @@ def test_text() -> None:
         uwsgi={"options": {"module": "shop:app", "processes": 4, "mount": ["/a=x", "/b=y"], "enable-threads": True, "vacuum": False}}))
     assert text.splitlines() == [
         "; Managed by gantry.webstack; changes are overwritten. Service shop.", "[uwsgi]", "socket = /run/uwsgi/shop/uwsgi.sock", "plugins = python3",
-        "uid = www", "gid = web", "chdir = /srv/shop/code", "virtualenv = /srv/shop/venv", "master = true", "lazy-apps = true", "listen = 1024",
+        "uid = www", "gid = web", "chdir = /srv/shop/current", "virtualenv = /srv/shop/current/.venv", "master = true", "lazy-apps = true", "listen = 1024",
         "need-app = true", "vacuum = false",
         "die-on-term = true", "chmod-socket = 660", "logto = /var/log/webstack/shop.log", "module = shop:app", "processes = 4", "mount = /a=x", "mount = /b=y",
-        "enable-threads = true", "touch-chain-reload = /etc/webstack/vassals/shop.chain", "hook-post-fork = chdir:/srv/shop/code",
-        "pythonpath = /srv/shop/code", "env = A=50%%n"]
+        "enable-threads = true", "touch-chain-reload = /etc/webstack/vassals/shop.chain", "hook-post-fork = chdir:/srv/shop/current",
+        "pythonpath = /srv/shop/current", "env = A=50%%n"]
 
 
 @pytest.mark.parametrize(("uwsgi", "absent"), [
@@ -91,5 +91,6 @@ def test_what_cannot_be_said_is_refused(more: dict[str, Any], message: str) -> N
 
 
 def test_secrets_of_the_vassal_itself() -> None:
-    secrets = [{"name": "A", "source": "uwsgi:/etc/webstack/vassals/shop.ini"}, {"name": "B", "source": "file:/b"}, {"name": "C", "source": "uwsgi:/other.ini"}]
+    secrets = [{"name": "A", "source": "uwsgi:/etc/webstack/secrets/shop.ini"}, {"name": "B", "source": "file:/b"}, {"name": "C", "source": "uwsgi:/other.ini"}]
     assert render_uwsgi.secret_environment(service(secrets=secrets)) == ["A"]
+    assert render_uwsgi.vassal(service(secrets=secrets)).splitlines()[-1] == "ini = /etc/webstack/secrets/shop.ini"

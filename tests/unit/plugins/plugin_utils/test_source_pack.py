@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree, _webapp_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _tree, _webapp_releases
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
 
 
@@ -37,7 +37,7 @@ def test_packed_and_unpacked_it_is_the_same(tmp_path: Path) -> None:
     entries = _tree.scan(str(tree(tmp_path / "one")))
     source_pack.pack(tmp_path / "one", entries, tmp_path / "pack")
     (tmp_path / "out").mkdir()
-    _webapp_files.unpack(str(tmp_path / "pack"), str(tmp_path / "out"))
+    _webapp_releases.unpack(str(tmp_path / "pack"), str(tmp_path / "out"))
     assert _tree.scan(str(tmp_path / "out")) == entries
     assert (tmp_path / "out" / "run").stat().st_mode & 0o777 == 0o755
 
