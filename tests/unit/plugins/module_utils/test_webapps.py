@@ -41,7 +41,8 @@ def service(host: Path, code: bool = True, sent: bool = True, **more: Any) -> Di
     pack = host / "pack.tar.gz"
     source_pack.pack(host / "source", entries, pack)
     return {
-        "name": "shop", "user": {"name": "shop", "uid": None, "group": "shop", "gid": None}, "code_path": str(host / "srv" / "current"), "venv": None, "lock_digest": None,
+        "name": "shop", "user": {"name": "shop", "uid": None, "group": "shop", "gid": None}, "code_path": str(host / "srv" / "current"), "venv": None,
+        "lock_digest": None,
         "interpreter": None, "version": None, "release": None, "keep": 3, "static": [], "secret_environment": [], "secret_units": False,
         "code_note": "x", "commands": None,
         "code_source": None, "code_digest": _tree.digest_of(entries) if code else None, "code_pack": str(pack) if code and sent else None,
