@@ -146,6 +146,7 @@ def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | Non
         python, place = service["python"], (staged or {}).get(service["name"], {})
         if "requirements" in python and not place.get("pinned"):
             wanted = {key: python[key] for key in ("version", "interpreter") if key in python}
+            wanted.update({"base": place["base"]} if place.get("base") else {})
             found.append({"name": service["name"], "path": place.get("venv") or python["venv"], "requirements_file": python["requirements"], **wanted})
     return found
 
