@@ -82,6 +82,7 @@ class FilterModule:
             "complete": _speaking(complete),
             "complaint": complaint,
             "vassals": _speaking(install_args.vassals),
+            "uwsgi_checks": _speaking(install_args.uwsgi_checks),
             "sites": _speaking(install_args.sites),
             "venvs": _speaking(install_args.venvs),
             "webapps": _speaking(install_args.webapps),

@@ -40,7 +40,7 @@ options:
     required: true
     suboptions:
       name:
-        description: Name of the service; its file is C(NAME.ini), its log C(/var/log/webstack/NAME.log).
+        description: Name of the service; its file is C(NAME.ini), its log C(/var/log/webstack/NAME.log) when it has a C(logto), else the emperor's journal.
         type: str
         required: true
       content:
@@ -99,9 +99,8 @@ options:
     type: str
     default: webstack-emperor.service
   binary:
-    description: The uWSGI program that tries applications out.
+    description: The uWSGI program of vassals that name none in a line C(; Program: PATH). Without it, the emperor's own.
     type: path
-    default: /usr/bin/uwsgi
   timeout:
     description: Seconds that a vassal may take to load, to answer, or to finish its requests.
     type: float
@@ -190,7 +189,7 @@ def main() -> None:
         "changed": {"type": "list", "elements": "str", "default": []},
         "directory": {"type": "path", "default": "/etc/webstack/vassals"},
         "unit": {"type": "str", "default": "webstack-emperor.service"},
-        "binary": {"type": "path", "default": "/usr/bin/uwsgi"},
+        "binary": {"type": "path"},
         "timeout": {"type": "float", "default": 60},
     }
     UwsgiVassals(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()

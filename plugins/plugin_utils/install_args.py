@@ -131,6 +131,17 @@ def _vassal(service: Service) -> dict[str, Any]:
     }
 
 
+def uwsgi_checks(services: list[Service]) -> list[dict[str, Any]]:
+    """``services`` of the module uwsgi_check."""
+    found = []
+    for service in services:
+        python = service["python"]
+        check = {"name": service["name"], "options": render_uwsgi.options(service), "venv": python["venv"]}
+        wanted = {"python_version": python.get("version"), "interpreter": python.get("interpreter"), "binary": render_uwsgi.program(service)}
+        found.append({**check, **{key: value for key, value in wanted.items() if value}})
+    return found
+
+
 def sites(services: list[Service]) -> list[dict[str, str]]:
     """``sites`` of the module nginx_sites; a service without a site has none."""
     return [{"name": service["name"], "content": render_nginx.site_file(service)} for service in services if service["nginx"]["sites"]]

@@ -9,12 +9,14 @@ again, where ``name`` is an option that is set; any other ``%(name)`` stands for
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
 from ansible_collections.gantry.webstack.plugins.module_utils.install._secret_files import DOLLAR, escape
+from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_wrapper import PROGRAM_LINE
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 
 LISTEN = 1024
@@ -32,6 +34,20 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 def unix_socket(address: str) -> bool:
     """Whether an address is a UNIX socket's path rather than HOST:PORT."""
     return address.startswith("/")
+
+
+def program(service: Service) -> str:
+    """The uWSGI program that runs a completed service; empty for the emperor's own."""
+    uwsgi = service["uwsgi"]
+    return uwsgi.get("binary") or (f"{service['python']['venv']}/bin/uwsgi" if uwsgi.get("origin") == "venv" else "")
+
+
+def stats(service: Service) -> str:
+    """The address of a completed service's stats socket: given, or beside its UNIX socket. Raises ModelError for neither."""
+    given, socket = service["uwsgi"]["stats"], service["uwsgi"]["socket"]
+    if given is True and not unix_socket(socket):
+        raise ModelError(f"services[{service['name']}].uwsgi.stats: true puts the stats socket beside a UNIX socket, and {socket!r} is none; write its address")
+    return str(posixpath.join(posixpath.dirname(socket), "stats.sock")) if given is True else str(given)
 
 
 def options(service: Service) -> dict[str, Any]:
@@ -53,10 +69,14 @@ def options(service: Service) -> dict[str, Any]:
         "vacuum": True,
         "die-on-term": True,
         "chmod-socket": 660,
-        "logto": _paths.vassal_log(service["name"]),
+        "log-master": True,
+        **({"log-prefix": service["name"]} if uwsgi.get("log") == "journal" else
+           {"logto": _paths.vassal_log(service["name"]), "touch-logreopen": _paths.LOG_REOPEN}),
     }
-    if uwsgi.get("origin") == "venv":
+    if program(service):
         del assumed["plugins"]
+    if uwsgi.get("stats"):
+        assumed["stats"] = stats(service)
     if not unix_socket(uwsgi["socket"]):
         del assumed["chmod-socket"]
     given = uwsgi.get("options", {})
@@ -125,4 +145,5 @@ def vassal(service: Service) -> str:
         lines.append(f"ini = {_paths.secret_ini(name)}")
     _refuse_references(lines, f"{where}.uwsgi")
     variables = [f"{DOLLAR} = $"] if any(f"%({DOLLAR})" in line for line in lines) else []
-    return "\n".join([f"; {MARK} Service {name}.", "[uwsgi]", *variables, *lines]) + "\n"
+    runs = [f"{PROGRAM_LINE}{program(service)}"] if program(service) else []
+    return "\n".join([f"; {MARK} Service {name}.", *runs, "[uwsgi]", *variables, *lines]) + "\n"

@@ -12,6 +12,17 @@ VASSAL_DIR = "/etc/webstack/vassals"
 
 EMPEROR_UNIT = "webstack-emperor.service"
 
+EMPEROR_STATS = "/run/webstack-emperor/stats.sock"
+"""The emperor's own stats socket, in a directory that only root enters."""
+
+EMPEROR_WRAPPER = "/usr/local/lib/webstack/vassal"
+"""What the emperor starts vassals by."""
+
+LOGROTATE = "/etc/logrotate.d/webstack"
+
+LOG_REOPEN = VASSAL_DIR + "/logs.reopen"
+"""Touched when logs were rotated."""
+
 
 def chain_file(name: str) -> str:
     """Touched when an installed service's workers shall take up new code one after the other; readable by its user, and there after a boot."""

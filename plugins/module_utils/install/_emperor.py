@@ -8,15 +8,18 @@ seconds, and starts ``uwsgi --ini NAME.ini`` for each; a reload keeps the master
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import socket
 import tempfile
 import time
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _ask, _processes
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _ask, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, run
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import UwsgiConnectError, UwsgiError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _uwsgi_wrapper
 
 _LEFT_OUT = re.compile(
     r"(socket|uwsgi-socket|shared-socket|http.*|fastcgi.*|scgi.*|puwsgi.*|raw-socket|stats.*|log.*|req-logger|pidfile\d?|safe-pidfile\d?|daemonize\d?|attach-.*"
@@ -54,6 +57,41 @@ def find_vassal(name: str, emperor: int, seen: Dict[int, _processes.Process]) ->
             workers = {child.pid: child.started for child in _processes.children(process.pid, seen)}
             return Vassal(process.pid, workers or {process.pid: process.started})
     return None
+
+
+def read_json(address: str, timeout: float = 2.0) -> Dict[str, Any]:
+    """What a stats socket (UNIX path or HOST:PORT) says; empty when it says nothing that can be read."""
+    unix = address.startswith("/")
+    host, dummy, port = address.rpartition(":")
+    try:
+        with socket.socket(socket.AF_UNIX if unix else socket.AF_INET, socket.SOCK_STREAM) as peer:
+            peer.settimeout(timeout)
+            peer.connect(address if unix else (host or "127.0.0.1", int(port)))
+            said = json.loads(b"".join(iter(lambda: peer.recv(65536), b"")).decode("utf-8", "replace"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def named(seen: Dict[int, _processes.Process], stats: Mapping[str, Any]) -> Dict[int, _processes.Process]:
+    """Processes with the command lines that an emperor's vassals had before ``auto-procname`` rewrote them, by the emperor's stats. Pure."""
+    known = dict(seen)
+    for vassal in stats.get("vassals", []):
+        if vassal.get("pid") in known:
+            known[vassal["pid"]] = known[vassal["pid"]]._replace(argv=["uwsgi", "--ini", str(vassal.get("id", ""))])
+    return known
+
+
+def processes() -> Dict[int, _processes.Process]:
+    """All processes, vassals under their files' names."""
+    return named(_processes.processes(), read_json(_paths.EMPEROR_STATS))
+
+
+def program(emperor: int, seen: Mapping[int, _processes.Process]) -> str:
+    """The uWSGI program that an emperor runs: what stands before its first option. Pure."""
+    argv = seen[emperor].argv if emperor in seen else []
+    options = [index for index, word in enumerate(argv) if word.startswith("-")]
+    return argv[options[0] - 1] if options and options[0] else ""
 
 
 def traceback_in(log: str) -> str:
@@ -101,7 +139,7 @@ def try_out(binary: str, content: str, timeout: float) -> Optional[Problem]:
     try:
         with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as handle:
             handle.write(trial_text(content))
-        argv = _EMPEROR_ENV + ["timeout", "--kill-after=5", "%g" % timeout, binary, "--ini", path, "--no-server"]
+        argv = _EMPEROR_ENV + ["timeout", "--kill-after=5", "%g" % timeout, _uwsgi_wrapper.program_of(content) or binary, "--ini", path, "--no-server"]
         try:
             done = run(argv, check=False)
         except CommandError as exc:
@@ -114,14 +152,16 @@ def try_out(binary: str, content: str, timeout: float) -> Optional[Problem]:
 
 
 class Log:
-    """What is added to a log file (and to the emperor's journal) from now on."""
+    """What is added to a log file, or, without one, to the emperor's journal from now on."""
 
     def __init__(self, path: str, unit: str) -> None:
         self._path, self._unit, self._since = path, unit, time.time()
         self._offset = os.path.getsize(path) if os.path.exists(path) else 0
 
     def news(self) -> str:
-        """The lines added since, from the file."""
+        """The lines added since."""
+        if not self._path:
+            return self.journal()
         try:
             with open(self._path, "rb") as handle:
                 handle.seek(self._offset if os.fstat(handle.fileno()).st_size >= self._offset else 0)
@@ -142,9 +182,9 @@ class Watch:
     ``steps``: so many workers are replaced one after the other, and each may take the whole time.
     """
 
-    def __init__(self, name: str, file: str, socket: str, host: str, path: str, log: Log, before: Optional[Vassal], patient: bool = False,
-                 steps: int = 1) -> None:
-        self.name, self.file, self.socket, self.path, self.log = name, file, socket, path, log
+    def __init__(self, name: str, file: str, address: str, host: str, path: str, log: Log, before: Optional[Vassal], patient: bool = False,
+                 steps: int = 1, stats: str = "") -> None:
+        self.name, self.file, self.socket, self.path, self.log, self._stats = name, file, address, path, log, stats
         self._service = {"name": name, "nginx": {"sites": [{"server_names": [host]}]}}
         self._before: Set[int] = set(before.workers) if before else set()
         self._single = before is not None and set(before.workers) == {before.master}
@@ -190,6 +230,8 @@ class Watch:
             return Problem(str(exc), said) if said else None
         if answer.status != self._wanted if self._wanted else answer.status >= 500:
             return self._unhealthy(answer.status)
+        if self._stats and not self._accepting():
+            return None
         self._status = answer.status
         self._answered = (vassal.master, time.monotonic())
         return None
@@ -209,6 +251,11 @@ class Watch:
             return time.monotonic() - self._started > 4
         return bool(vassal.workers) and not set(vassal.workers) & self._before
 
+    def _accepting(self) -> bool:
+        """Whether its stats socket shows a worker that accepts requests, and none of the former ones."""
+        workers = read_json(self._stats).get("workers", [])
+        return any(worker.get("accepting") for worker in workers) and not {worker.get("pid") for worker in workers} & self._before - self._masters
+
     def problem(self) -> Problem:
         """What its log says, or the emperor's journal."""
         news = self.log.news()
@@ -220,7 +267,7 @@ def await_all(watches: List[Watch], emperor_pid: int, timeout: float) -> None:
     started = time.monotonic()
     waiting = list(watches)
     while waiting:
-        seen = _processes.processes()
+        seen = processes()
         for watch in list(waiting):
             problem = watch.look(emperor_pid, seen)
             if problem is None and not watch.status and time.monotonic() > started + timeout * watch.steps:

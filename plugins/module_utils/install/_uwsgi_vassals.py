@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 import re
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Container, Dict, List, Mapping, Optional, Set
@@ -16,7 +17,7 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Set
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _releases, _uwsgi_chain
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _releases, _uwsgi_chain, _uwsgi_wrapper
 
 SECRETS_FOLLOW = "; Secrets follow."
 
@@ -60,11 +61,15 @@ class UwsgiVassals(WebstackModule):
         self.pending = {name: releases for name, releases in known.items() if releases.pending and name not in self.parked}
         self.changes = self._plan()
         self.emperor = _processes.main_pid(self.params["unit"])
-        seen = _processes.processes()
+        seen = _emperor.processes()
+        self.binary: str = self.params["binary"] or _emperor.program(self.emperor, seen) or "/usr/bin/uwsgi"
+        self.beside = _uwsgi_wrapper.differing(self.binary) if self.vassals else []
         self.before = {name: _emperor.find_vassal(name + ".ini", self.emperor, seen) if self.emperor else None for name in self.vassals}
         changed = {self._name(change.path) for change in self.changes if change.target and self._name(change.path) not in self.parked}
         self.reasons = {name: reason for name, reason in ((name, self._outdated(name)) for name in self.vassals if name not in changed) if reason}
         self._report(changed)
+        if self.beside and not self.check_mode:
+            _uwsgi_wrapper.write(self.binary)
         if (self.changes or self.reasons) and not self.check_mode:
             self._act(changed)
 
@@ -140,6 +145,9 @@ class UwsgiVassals(WebstackModule):
     def _report(self, changed: Set[str]) -> None:
         removed = sorted(self._name(change.path) for change in self.changes if not change.target)
         self.result.update(changed_vassals=sorted(changed), reloaded=dict(sorted(self.reasons.items())), removed=removed, status={}, chained=[])
+        for path in self.beside:
+            known = _own_files.look(path)
+            self.add_diff(path, known.text if known else "", _uwsgi_wrapper.wanted(self.binary)[path].text)
         for name, reason in sorted(self.reasons.items()):
             self.add_diff("vassal %s" % name, reason + "\n", "runs what is on disk\n")
 
@@ -155,6 +163,8 @@ class UwsgiVassals(WebstackModule):
             _uwsgi_chain.make_trigger(self.vassals[name]["content"])
         for name in sorted(self.pending):
             self.pending[name].flip()
+        for name in changed | set(self.reasons):
+            self._make_spoolers(name)
         self.chained = self._choose_chained()
         self.result["chained"] = sorted(self.chained)
         transaction = _own_files.Transaction()
@@ -173,7 +183,7 @@ class UwsgiVassals(WebstackModule):
             flipped = self._flip_back()
             undone = transaction.put_back(keep_times=False)
             again = undone + [self._path(name) for name in self.reasons if name in known and self._path(name) not in undone]
-            seen = _processes.processes()
+            seen = _emperor.processes()
             self.before = {name: _emperor.find_vassal(name + ".ini", self.emperor, seen) for name in self.vassals}
             for path in again:
                 _touch(path, ahead=2)  # one more than the refused one may have been given
@@ -212,15 +222,33 @@ class UwsgiVassals(WebstackModule):
             place = self.pending[name].staged()
             content = _releases.relocate(content, vassal["venv"], os.path.join(place, _releases.VENV)) if vassal["venv"] else content
             content = _releases.relocate(content, vassal["code_path"], place)
-        return _emperor.try_out(self.params["binary"], content, self.params["timeout"])
+        return _emperor.try_out(self.binary, content, self.params["timeout"])
 
     def _flip_back(self) -> Dict[str, str]:
         """Bring back the former release of every service whose new one has not served: service -> release."""
         return {name: releases.running() for name, releases in sorted(self.pending.items()) if releases.flip_back()}
 
+    def _make_spoolers(self, name: str) -> None:
+        """uWSGI does not start without its spoolers' directories."""
+        vassal = self.vassals[name]
+        base = _uwsgi_chain.values(vassal["content"], "chdir")[-1:] or ["/"]
+        for value in _uwsgi_chain.values(vassal["content"], "spooler", "spooler-external", "Q"):
+            path = os.path.join(base[0], value)
+            if not os.path.lexists(path):
+                os.makedirs(path, mode=0o755)
+                os.chmod(path, 0o750)
+                shutil.chown(path, vassal["user"], vassal["group"])
+
+    def _log_path(self, name: str) -> str:
+        """Where a vassal logs to, when it is a file of ours; empty for the journal."""
+        path = _paths.vassal_log(name)
+        return path if path in _uwsgi_chain.values(self.vassals[name]["content"], "logto", "logto2") else ""
+
     def _make_log(self, name: str) -> None:
         """uWSGI opens its log as root at first and as the service's user after a reload."""
-        vassal, path = self.vassals[name], _paths.vassal_log(name)
+        vassal, path = self.vassals[name], self._log_path(name)
+        if not path:
+            return
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
@@ -233,10 +261,11 @@ class UwsgiVassals(WebstackModule):
 
     def _watch(self, name: str, patient: bool = False) -> _emperor.Watch:
         vassal = self.vassals[name]
-        log = _emperor.Log(_paths.vassal_log(name), self.params["unit"])
+        log = _emperor.Log(self._log_path(name), self.params["unit"])
+        stats = (_uwsgi_chain.values(vassal["content"], "stats") or [""])[-1]
         before = self.before[name]
         steps = len(before.workers) if before is not None and name in self.chained and not patient else 1
-        watch = _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient, steps)
+        watch = _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient, steps, stats)
         if vassal["health_status"] and not patient:
             watch.expect(vassal["health_status"], vassal["health_timeout"])
         return watch
@@ -269,7 +298,7 @@ class UwsgiVassals(WebstackModule):
                 os.unlink(_paths.chain_file(self._name(change.path)))
         deadline = time.monotonic() + self.params["timeout"]
         for change in stale:
-            while _emperor.find_vassal(os.path.basename(change.path), self.emperor, _processes.processes()) is not None:
+            while _emperor.find_vassal(os.path.basename(change.path), self.emperor, _emperor.processes()) is not None:
                 if time.monotonic() > deadline:
                     self.module.warn("vassal %s still finishes its requests" % self._name(change.path))
                     break

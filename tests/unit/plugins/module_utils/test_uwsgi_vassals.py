@@ -47,6 +47,8 @@ def a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host below tmp_path whose emperor is never asked."""
     monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(_paths, "LOG_DIR", str(tmp_path / "log"))
+    for name in ("EMPEROR_WRAPPER", "LOGROTATE", "LOG_REOPEN", "EMPEROR_STATS"):
+        monkeypatch.setattr(_paths, name, str(tmp_path / name.lower()))
     monkeypatch.setattr(vassals._processes, "main_pid", lambda unit: 10)
     monkeypatch.setattr(vassals._processes, "processes", dict)
     monkeypatch.setattr(vassals.grp, "getgrnam", lambda name: MagicMock(gr_gid=os.getgid()))

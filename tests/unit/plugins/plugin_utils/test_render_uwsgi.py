@@ -32,7 +32,8 @@ def test_text() -> None:
         "; Managed by gantry.webstack; changes are overwritten. Service shop.", "[uwsgi]", "socket = /run/uwsgi/shop/uwsgi.sock", "plugins = python3",
         "uid = www", "gid = web", "chdir = /srv/shop/current", "virtualenv = /srv/shop/current/.venv", "master = true", "lazy-apps = true", "listen = 1024",
         "need-app = true", "vacuum = false",
-        "die-on-term = true", "chmod-socket = 660", "logto = /var/log/webstack/shop.log", "module = shop:app", "processes = 4", "mount = /a=x", "mount = /b=y",
+        "die-on-term = true", "chmod-socket = 660", "log-master = true", "logto = /var/log/webstack/shop.log",
+        "touch-logreopen = /etc/webstack/vassals/logs.reopen", "module = shop:app", "processes = 4", "mount = /a=x", "mount = /b=y",
         "enable-threads = true", "touch-chain-reload = /etc/webstack/vassals/shop.chain", "hook-post-fork = chdir:/srv/shop/current",
         "pythonpath = /srv/shop/current", "env = A=50%%n"]
 
