@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import install_args, model
+from ansible_collections.gantry.webstack.plugins.plugin_utils import install_args, model, render_nginx
 
 
 def plain(value: Any) -> Any:
@@ -84,6 +84,8 @@ class FilterModule:
             "vassals": _speaking(install_args.vassals),
             "uwsgi_checks": _speaking(install_args.uwsgi_checks),
             "sites": _speaking(install_args.sites),
+            "nginx_sites": _speaking(render_nginx.role_sites),
+            "nginx_settings": _speaking(render_nginx.settings),
             "venvs": _speaking(install_args.venvs),
             "webapps": _speaking(install_args.webapps),
             "commands": _speaking(commands),

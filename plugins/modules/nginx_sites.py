@@ -14,13 +14,16 @@ description:
   - The files carry a mark; marked files that are not in the list are removed, files of others are never touched.
   - The configuration is tested as it will stand before anything is moved, then moved, nginx is reloaded, and the reload is proven by new
     worker processes. If any of that fails, everything is put back, new files are removed, and the message names the site and nginx's complaint.
-  - When nginx runs an older configuration than the one on disk, because somebody's reload failed, it is reloaded.
+  - When nginx runs an older configuration than the one on disk, because somebody's reload failed, it is reloaded. A file of others that nginx
+    refuses is named with its line, and the running nginx is left alone.
+  - Password files, self-signed pairs, settings of the http level, settings in C(nginx.conf) and logrotate's configuration belong to the same
+    transaction. A directive of C(nginx.conf) that a setting replaces is set aside in a comment there, and comes back when the setting goes.
 extends_documentation_fragment:
   - gantry.webstack._attributes
 attributes:
   check_mode:
-    support: partial
-    details: What nginx thinks of the configuration is only known in a real run, since C(nginx -t) makes log files.
+    support: full
+    details: Where nginx is installed, the configuration is tested in check mode too, in a mount namespace in which nothing is written that stays.
   diff_mode:
     support: full
   idempotent:
@@ -40,6 +43,82 @@ options:
         description: The configuration, one or more C(server) blocks. P(gantry.webstack.sites#filter) makes it from service definitions.
         type: str
         required: true
+      certificates:
+        description: Self-signed pairs to make, in C(/etc/nginx/webstack/NAME.crt) and C(NAME.key) (mode 0600).
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the pair.
+            type: str
+            required: true
+          names:
+            description: Host names or addresses in it.
+            type: list
+            elements: str
+            required: true
+      users:
+        description: Lines of password files (mode 0640, group of nginx's workers).
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          file:
+            description: The password file, in C(/etc/nginx/webstack).
+            type: path
+            required: true
+          name:
+            description: The user.
+            type: str
+            required: true
+          password:
+            description: The password; it is hashed on the host (SHA-512), and a hash that fits it already is kept.
+            type: str
+          hash:
+            description: The hash instead.
+            type: str
+      logs:
+        description: Logs that no package rotates; their directories are made, and logrotate is told of them.
+        type: list
+        elements: path
+        default: []
+  settings:
+    description: What stands beside the sites. P(gantry.webstack.nginx_settings#filter) makes it.
+    type: dict
+    suboptions:
+      http:
+        description: Text for the http level, read before all sites.
+        type: str
+        default: ""
+      http_names:
+        description: Directives of the main configuration file's http level that are set aside for it.
+        type: list
+        elements: str
+        default: []
+      main:
+        description: Directives for the main level of the main configuration file.
+        type: list
+        elements: str
+        default: []
+      events:
+        description: Directives for its C(events) block.
+        type: list
+        elements: str
+        default: []
+  logrotate:
+    description: How the sites' logs are rotated.
+    type: dict
+    suboptions:
+      frequency:
+        description: How often.
+        type: str
+        choices: [hourly, daily, weekly, monthly]
+        default: daily
+      keep:
+        description: How many old ones are kept.
+        type: int
+        default: 14
   directory:
     description: The directory for the files; O(config) must include its C(*.conf) in the C(http) block, as Debian's and nginx.org's packages do.
     type: path
@@ -88,6 +167,12 @@ removed:
   type: list
   elements: str
   sample: []
+files:
+  description: Other files that were added, changed or removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/nginx/webstack/shop-0.htpasswd]
 reloaded:
   description: Whether nginx was reloaded.
   returned: success
@@ -121,10 +206,33 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx_sites import NginxSites
 
 
+_PAIR = {"name": {"type": "str", "required": True}, "names": {"type": "list", "elements": "str", "required": True}}
+_USER = {
+    "file": {"type": "path", "required": True},
+    "name": {"type": "str", "required": True},
+    "password": {"type": "str", "no_log": True},
+    "hash": {"type": "str", "no_log": True},
+}
+_SITE = {
+    "name": {"type": "str", "required": True},
+    "content": {"type": "str", "required": True},
+    "certificates": {"type": "list", "elements": "dict", "options": _PAIR, "default": []},
+    "users": {"type": "list", "elements": "dict", "options": _USER, "default": [], "no_log": False},
+    "logs": {"type": "list", "elements": "path", "default": []},
+}
+_LINES = {"type": "list", "elements": "str", "default": []}
+_SETTINGS = {"http": {"type": "str", "default": ""}, "http_names": _LINES, "main": _LINES, "events": _LINES}
+_LOGROTATE = {
+    "frequency": {"type": "str", "choices": ["hourly", "daily", "weekly", "monthly"], "default": "daily"},
+    "keep": {"type": "int", "default": 14},
+}
+
+
 def main() -> None:
-    site = {"name": {"type": "str", "required": True}, "content": {"type": "str", "required": True}}
     spec = {
-        "sites": {"type": "list", "elements": "dict", "required": True, "options": site},
+        "sites": {"type": "list", "elements": "dict", "required": True, "options": _SITE},
+        "settings": {"type": "dict", "options": _SETTINGS, "apply_defaults": True},
+        "logrotate": {"type": "dict", "options": _LOGROTATE, "apply_defaults": True},
         "directory": {"type": "path", "default": "/etc/nginx/conf.d"},
         "config": {"type": "path", "default": "/etc/nginx/nginx.conf"},
         "binary": {"type": "str", "default": "nginx"},

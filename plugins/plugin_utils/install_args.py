@@ -142,9 +142,9 @@ def uwsgi_checks(services: list[Service]) -> list[dict[str, Any]]:
     return found
 
 
-def sites(services: list[Service]) -> list[dict[str, str]]:
+def sites(services: list[Service]) -> list[dict[str, Any]]:
     """``sites`` of the module nginx_sites; a service without a site has none."""
-    return [{"name": service["name"], "content": render_nginx.site_file(service)} for service in services if service["nginx"]["sites"]]
+    return [render_nginx.service_site(service) for service in services if service["nginx"]["sites"]]
 
 
 def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ def _place(path: Iterable[Any], services: list[Any]) -> str:
     steps = list(path)
     for index, step in enumerate(steps):
         if isinstance(step, int):
-            item = services[step] if index == 1 and steps[0] == "services" and step < len(services) else None
+            item = services[step] if index == 1 and steps[0] in ("services", "nginx_sites") and step < len(services) else None
             place += f"[{item['name'] if isinstance(item, dict) and 'name' in item else step}]"
         else:
             place += f".{step}" if place else str(step)
@@ -57,6 +57,8 @@ def _explain(error: Any, services: list[Any]) -> str:
         unknown = sorted(str(key) for key in set(error.instance) - set(error.schema.get("properties", {})))
         known = ", ".join(sorted(error.schema.get("properties", {})))
         return f"{place}: unknown key {', '.join(map(repr, unknown))}; known keys are {known}"
+    if "auth" in error.absolute_path or "auth" in (error.instance if isinstance(error.instance, dict) else {}):
+        return f"{place}: its value does not fit (wanted is {error.validator}: {error.validator_value}; the value may be secret and is not shown)"
     return f"{place}: {error.message}"
 
 
@@ -80,6 +82,16 @@ def validate(plan: Plan, where: str = "plan") -> Plan:
         names = " and ".join(s["name"] for s in services if s.get("uwsgi", {}).get("socket") == socket)
         raise ModelError(f"{where}: services {names} have the same socket {socket!r}")
     return plan
+
+
+def hold(value: Any, fragment: dict[str, Any], name: str) -> None:
+    """Hold the value of a variable against a fragment of the schema; raises ModelError with place and value."""
+    if IMPORT_ERROR is not None:
+        raise ModelError(f"the control node's Python lacks {IMPORT_ERROR.name}; pip install -r requirements.txt of gantry.webstack")
+    whole = {"$defs": schema()["$defs"], "type": "object", "properties": {name: fragment}}
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(whole).iter_errors({name: value}))
+    if error is not None:
+        raise ModelError(_explain(error, value if isinstance(value, list) else []))
 
 
 def loads(text: str, where: str) -> Plan:
@@ -149,7 +161,8 @@ def complete(service: Service) -> Service:
     done["uwsgi"].setdefault("options", {})
     sites = done.setdefault("nginx", {}).setdefault("sites", [{}])
     for site in sites:
-        site.setdefault("listen", ["80"])
+        if "tls" not in site:
+            site.setdefault("listen", ["80"])
         site.setdefault("server_names", [f"{name}.test"])
         site.setdefault("location", "/")
     done["nginx"].setdefault("static", [])

@@ -35,6 +35,11 @@ STATE_DIR = "/var/lib/webstack"
 RUN_DIR = "/run/webstack"
 """Sockets of containers: ``RUN_DIR/NAME/SLOT.sock``; made at boot by tmpfiles.d."""
 
+NGINX_DIR = "/etc/nginx/webstack"
+"""What our nginx sites read beside their configuration: password files and self-signed pairs."""
+
+NGINX_LOGROTATE = "/etc/logrotate.d/webstack-nginx"
+
 LOCK_FILE = "/run/lock/webstack.lock"
 
 LABEL = "gantry.webstack"

@@ -1,114 +1,27 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""All nginx sites of ours as one transaction: staged, tested as they will stand, moved, reloaded, the reload proven."""
+"""All of nginx that is ours as one transaction: staged, tested as it will stand, moved, reloaded, the reload proven."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
+import posixpath
 import shutil
-import tempfile
-import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Callable, Dict, List
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
-from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule, run
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_extras, _nginx_stage, _nginx_text, _own_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx import Nginx, files_read, is_stale, parse_complaint
+from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import Change, Target
 
 PREFIX = "webstack-"
-_COMPLAINT = re.compile(r"^(?:nginx: \[(?:emerg|alert|crit)\] |[\d/]+ [\d:]+ \[(?:emerg|alert|crit)\] \d+#\d+: )"
-                        r"(?P<what>.*?)(?: in (?P<file>/\S+):(?P<line>\d+))?$", re.MULTILINE)
-_IN_NAMESPACE = 'mount --bind "$1" "$2" || exit 97; shift 2; exec "$@"'
-_NO_NAMESPACE = 97
+HTTP_FILE = "00-webstack-http.conf"
+"""Before all sites in the order of their names: a log's format must be there before it is used."""
 
-
-class Complaint(NamedTuple):
-    """What nginx says against a configuration; ``file`` and ``line`` are empty when it names no place."""
-
-    what: str
-    file: str
-    line: str
-
-    @property
-    def text(self) -> str:
-        """As one would tell it."""
-        return "%s in %s:%s" % (self.what, self.file, self.line) if self.file else self.what
-
-
-def parse_complaint(stderr: str) -> Optional[Complaint]:
-    """The first complaint in what ``nginx -t`` printed or wrote to its error log, or None."""
-    match = _COMPLAINT.search(stderr)
-    return Complaint(match["what"], match["file"] or "", match["line"] or "") if match else None
-
-
-def files_read(dump: str) -> Set[str]:
-    """The configuration files in what ``nginx -T`` printed."""
-    return set(re.findall(r"^# configuration file (/.*):$", dump, re.MULTILINE))
-
-
-def is_stale(worker_starts: List[float], file_times: List[float]) -> bool:
-    """Whether a file changed after the newest worker started: nginx then runs something else than what is on disk. Pure."""
-    return bool(worker_starts) and bool(file_times) and max(file_times) > max(worker_starts) + _processes.CLOCK_SLACK
-
-
-class Nginx:
-    """The nginx of this host: its configuration test and its processes."""
-
-    def __init__(self, binary: str, config: str, unit: str, timeout: float) -> None:
-        self.binary, self.config, self.unit, self.timeout = binary, config, unit, timeout
-
-    def installed(self) -> bool:
-        """Whether there is an nginx at all."""
-        return shutil.which(self.binary) is not None
-
-    def test(self, stage: Optional[str] = None, directory: str = "") -> str:
-        """``nginx -T``; with ``stage``, as if ``stage`` were ``directory``, in a mount namespace of its own (unshare(1)).
-
-        Returns the dump. Raises CommandError, with rc 97 when no such namespace can be had.
-        """
-        argv = [self.binary, "-T", "-q", "-c", self.config]
-        if stage is not None:
-            argv = ["unshare", "--mount", "sh", "-c", _IN_NAMESPACE, "sh", stage, directory] + argv
-        return run(argv).stdout
-
-    def workers(self) -> Dict[int, _processes.Process]:
-        """The running workers, those that are shutting down included."""
-        seen = _processes.processes()
-        return {child.pid: child for child in _processes.children(_processes.main_pid(self.unit), seen) if " ".join(child.argv).startswith("nginx: worker")}
-
-    def running(self) -> bool:
-        """Whether the unit has a main process."""
-        return _processes.main_pid(self.unit) != 0
-
-    def start(self) -> None:
-        """Start the unit and have it started at boot."""
-        run(["systemctl", "enable", "--now", self.unit])
-
-    def reload(self) -> None:
-        """Reload, and wait until new workers run and the old ones take no connections any more. Raises WebstackError otherwise."""
-        before = set(self.workers())
-        since = time.time()
-        run(["systemctl", "reload", self.unit])
-        deadline = time.monotonic() + self.timeout
-        while time.monotonic() < deadline:
-            now = self.workers()
-            leaving = {pid for pid, worker in now.items() if "shutting down" in " ".join(worker.argv)}
-            if set(now) - before - leaving and not (set(now) & before) - leaving:
-                return
-            time.sleep(0.05)
-        raise WebstackError("nginx was told to reload but runs no new workers after %g seconds" % self.timeout, log=self.last_words(since))
-
-    def last_words(self, since: float) -> str:
-        """What nginx complained about since then, from its main error log (the default place) and the journal."""
-        lines: List[str] = []
-        try:
-            with open("/var/log/nginx/error.log", "rb") as handle:
-                handle.seek(max(0, os.fstat(handle.fileno()).st_size - 8192))
-                stamp = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(since))
-                lines = [line for line in handle.read().decode("utf-8", "replace").splitlines() if "[emerg]" in line and line[:19] >= stamp]
-        except OSError:
-            pass
-        return "\n".join(lines[-5:])
+_SECRET = (".key", ".htpasswd")
+_CANNOT_TEST = "the sites cannot be tested in check mode: this host allows no mount namespace"
 
 
 class NginxSites(WebstackModule):
@@ -121,23 +34,32 @@ class NginxSites(WebstackModule):
         self.names = {self._path(site["name"]): site["name"] for site in params["sites"]}
         if len(self.names) != len(params["sites"]):
             raise WebstackError("two sites have the same name")
-        desired = {self._path(site["name"]): _own_files.Target(self._marked(site["content"])) for site in params["sites"]}
-        ours = _own_files.ours_in(self.directory, PREFIX, ".conf")
-        self.changes = _own_files.plan(desired, ours, _own_files.others_at(desired))
+        self.changes = self._plan()
+        self.missing = self._missing_directories()
         for change in self.changes:
-            self.add_diff(change.path, change.before.text if change.before else "", change.target.text if change.target else "")
-        self.result.update(
-            sites=sorted(self._name(change.path) for change in self.changes if change.target),
-            removed=sorted(self._name(change.path) for change in self.changes if not change.target),
-            reloaded=False, started=False)
+            self._show(change)
+        for path in self.missing:
+            self.add_diff(path, "absent\n", "directory\n")
+        written = [change.path for change in self.changes if change.path.startswith(os.path.join(self.directory, PREFIX))]
+        gone = {change.path for change in self.changes if not change.target}
+        self.result.update(sites=sorted(self._name(path) for path in written if path not in gone),
+                           removed=sorted(self._name(path) for path in written if path in gone),
+                           files=sorted(change.path for change in self.changes if change.path not in written), reloaded=False, started=False)
         running, stale = self.nginx.running(), self._stale()
-        if not self.changes and running and not stale:
+        if not self.changes and not self.missing and running and not stale:
             return
         self.add_diff("nginx", "stopped\n" if not running else "runs an older configuration\n" if stale and not self.changes else "",
                       "running\n" if not running else "reloaded\n" if stale and not self.changes else "")
         self.result.update(reloaded=running, started=not running)
         if not self.check_mode:
             self._act(running)
+        elif self.nginx.installed() and os.path.isfile(params["config"]) and os.path.isdir(self.directory):
+            try:
+                if not self._test_staged():
+                    self.module.warn(_CANNOT_TEST)
+            except WebstackError as exc:
+                self.result.clear()
+                raise WebstackError("%s; nothing was changed" % exc, **exc.details) from exc
 
     def _path(self, name: str) -> str:
         return os.path.join(self.directory, "%s%s.conf" % (PREFIX, name))
@@ -148,6 +70,55 @@ class NginxSites(WebstackModule):
     @staticmethod
     def _marked(content: str) -> str:
         return content if _own_files.is_ours(content) else "# %s\n%s" % (_own_files.MARK, content)
+
+    def _plan(self) -> List[Change]:
+        """What to do to files, in order: what the sites read, then themselves, then nginx.conf; removals last."""
+        sites, settings = self.params["sites"], self.params["settings"]
+        config = _own_files.look(os.path.realpath(self.params["config"]))
+        beside = _own_files.ours_in(_paths.NGINX_DIR)
+        desired: Dict[str, Target] = {}
+        certificates = [item for site in sites for item in site["certificates"]]
+        if not (self.check_mode and shutil.which("openssl") is None):
+            desired.update(_nginx_extras.pairs(certificates, beside))
+        users = [user for site in sites for user in site["users"]]
+        group = _nginx_text.worker_group(config.text if config else "") or "www-data"
+        desired.update(_nginx_extras.password_files(users, group, beside))
+        rotate = self.params["logrotate"]
+        desired.update(_nginx_extras.logrotate([log for site in sites for log in site["logs"]], self.params["unit"], rotate["frequency"], rotate["keep"]))
+        if settings["http"]:
+            desired[os.path.join(self.directory, HTTP_FILE)] = Target(self._marked(settings["http"]))
+        version = self.nginx.version() if any(_nginx_text.needs_version(site["content"]) for site in sites) else ()
+        desired.update((self._path(site["name"]), Target(self._marked(_nginx_text.resolve(site["content"], version)))) for site in sites)
+        ours = {**beside, **_own_files.ours_in(self.directory, PREFIX, ".conf"), **_own_files.ours_in(self.directory, HTTP_FILE),
+                **_own_files.ours_in(os.path.dirname(_paths.NGINX_LOGROTATE), os.path.basename(_paths.NGINX_LOGROTATE))}
+        changes = _own_files.plan(desired, ours, _own_files.others_at(desired))
+        return changes if config is None else self._with_config(changes, config)
+
+    def _with_config(self, changes: List[Change], config: Target) -> List[Change]:
+        settings = self.params["settings"]
+        text = _nginx_text.edited(config.text, settings["main"], settings["events"], settings["http_names"])
+        if text is None:
+            raise WebstackError("%s has no events block for the settings of nginx_events" % self.params["config"])
+        first_removal = next((index for index, change in enumerate(changes) if change.target is None), len(changes))
+        edit = [Change(os.path.realpath(self.params["config"]), config, config._replace(text=text))] if text != config.text else []
+        return changes[:first_removal] + edit + changes[first_removal:]
+
+    def _show(self, change: Change) -> None:
+        before, after = (side.text if side else "" for side in (change.before, change.target))
+        if change.path.endswith(_SECRET) and os.path.dirname(change.path) == _paths.NGINX_DIR:
+            before, after = ("(not shown)\n" if before else ""), ("(not shown, changed)\n" if after else "")
+        elif before == after and change.before and change.target:
+            before, after = ("mode %o owner %d:%d\n" % (side.mode, side.uid, side.gid) for side in (change.before, change.target))
+        self.add_diff(change.path, before, after)
+
+    def _missing_directories(self) -> List[str]:
+        """Directories of ours and of logs that are not there."""
+        wanted = [posixpath.dirname(log) for site in self.params["sites"] for log in site["logs"]]
+        if any(change.target and os.path.dirname(change.path) == _paths.NGINX_DIR for change in self.changes):
+            wanted.append(_paths.NGINX_DIR)
+        if any(change.target and change.path == _paths.NGINX_LOGROTATE for change in self.changes):
+            wanted.append(os.path.dirname(_paths.NGINX_LOGROTATE))
+        return [path for path in dict.fromkeys(wanted) if not os.path.isdir(path)]
 
     def _stale(self) -> bool:
         """Somebody's reload failed, or never came: files of nginx are newer than its workers."""
@@ -163,10 +134,12 @@ class NginxSites(WebstackModule):
             raise WebstackError("nginx is not installed on this host (no %s); run the role gantry.webstack.nginx" % self.params["binary"])
         if not os.path.isdir(self.directory):
             raise WebstackError("there is no directory %s for nginx's sites" % self.directory)
-        transaction = _own_files.Transaction()
+        transaction, made = _own_files.Transaction(), []
         reloading = False
         try:
             tested = self._test_staged()
+            for path in self.missing:
+                made += _make(path)
             for change in self.changes:
                 transaction.apply(change)
             if not tested:
@@ -180,62 +153,67 @@ class NginxSites(WebstackModule):
             except WebstackError as exc:
                 names = ", ".join(self.result["sites"] + self.result["removed"])
                 raise WebstackError("%s%s" % ("with the changed sites %s " % names if names else "", exc), **exc.details) from exc
-        except WebstackError as exc:
-            undone = transaction.put_back()
-            if reloading and running:
-                self._reload_quietly()
-            self.result.clear()
-            complaint = parse_complaint(exc.details.get("log") or "")
-            message = str(exc) + (" (%s)" % complaint.text if complaint else "")
-            raise WebstackError("%s; %s" % (message, "everything was put back" if undone else "nothing was changed"),
-                                **dict(exc.details, put_back=undone)) from exc
+        except (WebstackError, OSError) as exc:
+            self._undo(exc, transaction, made, reloading and running)
 
-    def _reload_quietly(self) -> None:
-        try:
-            self.nginx.reload()
-        except WebstackError as exc:
-            self.module.warn("after putting the sites back: %s" % exc)
+    def _undo(self, exc: Exception, transaction: _own_files.Transaction, made: List[str], reload: bool) -> None:
+        """Put everything back and raise one sentence."""
+        undone = transaction.put_back()
+        for path in reversed(made):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        if reload:
+            try:
+                self.nginx.reload()
+            except WebstackError as second:
+                self.module.warn("after putting the sites back: %s" % second)
+        self.result.clear()
+        details = exc.details if isinstance(exc, WebstackError) else {}
+        complaint = parse_complaint(details.get("log") or "")
+        message = str(exc) + (" (%s)" % complaint.text if complaint else "")
+        raise WebstackError("%s; %s" % (message, "everything was put back" if undone else "nothing was changed"),
+                            **dict(details, put_back=undone)) from exc
 
     def _test_staged(self) -> bool:
         """Test the configuration as it will stand, without touching what stands. False where that cannot be done."""
-        if not self.changes:
-            return False
-        # Beside the directory, not in /tmp: links that lead to neighbours by ../ go on to work.
-        stage = tempfile.mkdtemp(prefix=".webstack-stage-", dir=os.path.dirname(self.directory))
         try:
-            os.chmod(stage, 0o755)
-            shutil.copytree(self.directory, stage, symlinks=True, dirs_exist_ok=True)
-            for change in self.changes:
-                path = os.path.join(stage, os.path.basename(change.path))
-                if change.target is None:
-                    os.unlink(path)
-                else:
-                    with open(path, "w", encoding="utf-8", errors="surrogateescape") as handle:
-                        handle.write(change.target.text)
-            try:
-                dump = self._accept(lambda: self.nginx.test(stage, self.directory))
-            except CommandError as exc:
-                if exc.details.get("rc") in (_NO_NAMESPACE, 1) and "nginx:" not in exc.details.get("stderr", ""):
-                    return False
-                raise
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+            dump = self._accept(lambda: self.nginx.test(self.changes, self.missing, staged=True))
+        except CommandError as exc:
+            if _nginx_stage.impossible(exc):
+                return False
+            raise
         unread = sorted(set(self.names) - files_read(dump))
         if unread:
             raise WebstackError("nginx does not read %s: %s includes no *.conf of that directory" % (unread[0], self.params["config"]))
         return True
 
     def _accept(self, test: Callable[[], str]) -> str:
-        """Run a configuration test; a complaint becomes one sentence that names the site."""
+        """Run a configuration test; a complaint becomes one sentence that names the site, or the file and what to do with it."""
         try:
             return test()
         except CommandError as exc:
             complaint = parse_complaint(exc.details.get("stderr", ""))
             if complaint is None:
                 raise
-            details = dict(exc.details)
-            details.pop("stdout", None)
+            details = {key: value for key, value in exc.details.items() if key not in ("stdout", "cmd")}
             if complaint.file in self.names:
                 raise WebstackError("nginx refuses the site %s: %s" % (self._name(complaint.file), complaint.text),
                                     site=self._name(complaint.file), **details) from exc
-            raise WebstackError("nginx refuses its configuration: %s" % complaint.text, **details) from exc
+            hint = ""
+            if os.path.basename(complaint.file) == HTTP_FILE:
+                hint = " (from the settings of nginx_http, nginx_upstreams, nginx_maps or nginx_status)"
+            elif complaint.file and not any(change.path == complaint.file for change in self.changes):
+                hint = " (not a file of gantry.webstack: correct it or take it away, then run again; the running nginx serves on with what it has)"
+            raise WebstackError("nginx refuses its configuration: %s%s" % (complaint.text, hint), **details) from exc
+
+
+def _make(path: str) -> List[str]:
+    """Make a directory and those above it; returns the new ones, outermost first."""
+    made: List[str] = []
+    while not os.path.isdir(path):
+        made.insert(0, path)
+        path = os.path.dirname(path)
+    for new in made:
+        os.mkdir(new, 0o755)
+        os.chmod(new, 0o755)
+    return made

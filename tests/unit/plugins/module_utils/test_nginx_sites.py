@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Sequence
 from unittest.mock import MagicMock
 
 import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_sites as nginx
-from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
+from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK, Change
 
 
 @pytest.mark.parametrize(("stderr", "complaint"), [
@@ -27,23 +28,23 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files
      ('host not found in upstream "x"', "/e/a.conf", "12")),
 ])
 def test_complaints(stderr: str, complaint: tuple) -> None:
-    assert nginx.parse_complaint(stderr) == complaint
+    assert _nginx.parse_complaint(stderr) == complaint
 
 
 def test_no_complaint() -> None:
-    assert nginx.parse_complaint("nginx: configuration file /etc/nginx/nginx.conf test is successful\n") is None
+    assert _nginx.parse_complaint("nginx: configuration file /etc/nginx/nginx.conf test is successful\n") is None
 
 
 def test_files_read() -> None:
     dump = "# configuration file /etc/nginx/nginx.conf:\nuser x;\n\n# configuration file /a b.conf:\n"
-    assert nginx.files_read(dump) == {"/etc/nginx/nginx.conf", "/a b.conf"}
+    assert _nginx.files_read(dump) == {"/etc/nginx/nginx.conf", "/a b.conf"}
 
 
 @pytest.mark.parametrize(("starts", "times", "stale"), [
     ([100.0], [99.0, 50.0], False), ([100.0, 10.0], [100.5], False), ([100.0], [102.0], True), ([], [5.0], False), ([1.0], [], False),
 ])
 def test_staleness(starts: List[float], times: List[float], stale: bool) -> None:
-    assert nginx.is_stale(starts, times) is stale
+    assert _nginx.is_stale(starts, times) is stale
 
 
 class FakeNginx:
@@ -61,11 +62,16 @@ class FakeNginx:
     def workers(self) -> Dict[int, Any]:
         return {}
 
-    def test(self, stage: Optional[str] = None, directory: str = "") -> str:
+    def version(self) -> tuple:
+        return (1, 22, 1)
+
+    def test(self, changes: Sequence[Change] = (), directories: Sequence[str] = (), staged: bool = False) -> str:
+        texts = {str(path): path.read_text() for path in self.directory.iterdir()}
+        for change in changes:
+            texts[change.path] = change.target.text if change.target else ""
         dump = ""
-        for path in sorted(Path(stage or self.directory).iterdir()):
-            shown = f"{directory or self.directory}/{path.name}"
-            if "bad" in path.read_text():
+        for shown, text in sorted(texts.items()):
+            if "bad" in text:
                 raise CommandError("nginx failed", rc=1, stderr=f'nginx: [emerg] unknown directive "bad" in {shown}:2\n', stdout="")
             dump += f"# configuration file {shown}:\n"
         return dump
@@ -82,7 +88,11 @@ class FakeNginx:
 def sites(directory: Path, fake: FakeNginx, monkeypatch: pytest.MonkeyPatch, check: bool = False, **contents: str) -> nginx.NginxSites:
     module = MagicMock()
     module.check_mode = check
-    module.params = {"sites": [{"name": name, "content": text} for name, text in contents.items()], "directory": str(directory), "binary": "nginx",
+    monkeypatch.setattr(nginx._paths, "NGINX_DIR", str(directory.parent / "webstack"))
+    monkeypatch.setattr(nginx._paths, "NGINX_LOGROTATE", str(directory.parent / "logrotate.d" / "webstack-nginx"))
+    listed = [{"name": name, "content": text, "certificates": [], "users": [], "logs": []} for name, text in contents.items()]
+    module.params = {"sites": listed, "settings": {"http": "", "http_names": [], "main": [], "events": []},
+                     "logrotate": {"frequency": "daily", "keep": 14}, "directory": str(directory), "binary": "nginx",
                      "config": str(directory.parent / "nginx.conf"), "unit": "nginx.service", "timeout": 1}
     monkeypatch.setattr(nginx, "Nginx", lambda *args: fake)
     return nginx.NginxSites(module)
@@ -145,8 +155,8 @@ def test_without_a_mount_namespace_it_is_tested_in_place_and_put_back(conf: Path
     fake = FakeNginx(conf)
     in_place = fake.test
 
-    def test(stage: Optional[str] = None, directory: str = "") -> str:
-        if stage:
+    def test(*args: Any, staged: bool = False) -> str:
+        if staged:
             raise CommandError("unshare failed", rc=1, stderr="unshare: unshare failed: Operation not permitted\n")
         return in_place()
 
@@ -158,13 +168,13 @@ def test_without_a_mount_namespace_it_is_tested_in_place_and_put_back(conf: Path
 
 def test_a_broken_file_of_others_is_named(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (conf / "theirs.conf").write_text("bad\n")
-    with pytest.raises(WebstackError, match=r"^nginx refuses its configuration: .*theirs.conf:2; nothing was changed$"):
+    with pytest.raises(WebstackError, match=r"^nginx refuses its configuration: .*theirs.conf:2 \(not a file of gantry.webstack: correct it .*\); nothing was changed$"):
         sites(conf, FakeNginx(conf), monkeypatch, a="server {}\n").run()
 
 
 def test_a_directory_that_nginx_does_not_read(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeNginx(conf)
-    monkeypatch.setattr(fake, "test", lambda *args: "")
+    monkeypatch.setattr(fake, "test", lambda *args, **more: "")
     with pytest.raises(WebstackError, match=r"^nginx does not read .*webstack-a.conf: .* includes no"):
         sites(conf, fake, monkeypatch, a="server {}\n").run()
 
