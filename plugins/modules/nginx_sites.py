@@ -205,7 +205,6 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx_sites import NginxSites
 
-
 _PAIR = {"name": {"type": "str", "required": True}, "names": {"type": "list", "elements": "str", "required": True}}
 _USER = {
     "file": {"type": "path", "required": True},

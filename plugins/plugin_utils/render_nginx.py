@@ -10,7 +10,6 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files
 from ansible_collections.gantry.webstack.plugins.plugin_utils import model
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx import common, http, server, syntax
-from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx.syntax import token as token  # noqa: PLC0414  part of this module's interface
 
 
 def uwsgi_pass(socket: str) -> str:

@@ -20,6 +20,25 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files
 DAYS = 3650
 _UNTIL = re.compile(r" Self-signed for (?P<names>.*), until (?P<until>\d{4}-\d\d-\d\d)\.")
 
+_ROTATE = """\
+# {mark}
+{logs}
+{{
+    {frequency}
+    rotate {keep}
+    missingok
+    notifempty
+    compress
+    delaycompress
+    create 0640 root adm
+    su root adm
+    sharedscripts
+    postrotate
+        systemctl kill --signal=USR1 --kill-who=main {unit} >/dev/null 2>&1 || true
+    endscript
+}}
+"""
+
 
 def hashed(password: str, salt: str) -> str:
     """crypt(3) of libcrypt, which nginx itself uses to compare; Python's own module for it is gone since 3.13."""
@@ -83,7 +102,7 @@ def _made(names: str) -> List[Target]:
     except CommandError as exc:
         exc.details.pop("stdout", None)
         raise WebstackError("no self-signed pair could be made for %s: %s; is openssl installed?" % (names, exc), **exc.details) from exc
-    parts = dict((match[1], match[0]) for match in re.finditer(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\n", output, re.DOTALL))
+    parts = {match[1]: match[0] for match in re.finditer(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\n", output, re.DOTALL)}
     head = "%s Self-signed for %s, until %s.\n" % (MARK, names, until)
     key = next((text for label, text in parts.items() if label.endswith("PRIVATE KEY")), "")
     if "CERTIFICATE" not in parts or not key:
@@ -96,6 +115,4 @@ def logrotate(logs: Sequence[str], unit: str, frequency: str, keep: int) -> Dict
     if not logs:
         return {}
     quoted = "\n".join('"%s"' % path for path in sorted(set(logs)))
-    text = ("# {mark}\n{logs}\n{{\n    {frequency}\n    rotate {keep}\n    missingok\n    notifempty\n    compress\n    delaycompress\n    create 0640 root adm\n"
-            "    su root adm\n    sharedscripts\n    postrotate\n        systemctl kill --signal=USR1 --kill-who=main {unit} >/dev/null 2>&1 || true\n    endscript\n}}\n")
-    return {_paths.NGINX_LOGROTATE: Target(text.format(mark=MARK, logs=quoted, frequency=frequency, keep=keep, unit=unit))}
+    return {_paths.NGINX_LOGROTATE: Target(_ROTATE.format(mark=MARK, logs=quoted, frequency=frequency, keep=keep, unit=unit))}

@@ -168,7 +168,8 @@ def test_without_a_mount_namespace_it_is_tested_in_place_and_put_back(conf: Path
 
 def test_a_broken_file_of_others_is_named(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (conf / "theirs.conf").write_text("bad\n")
-    with pytest.raises(WebstackError, match=r"^nginx refuses its configuration: .*theirs.conf:2 \(not a file of gantry.webstack: correct it .*\); nothing was changed$"):
+    sentence = r"^nginx refuses its configuration: .*theirs.conf:2 \(not a file of gantry.webstack: correct it .*\); nothing was changed$"
+    with pytest.raises(WebstackError, match=sentence):
         sites(conf, FakeNginx(conf), monkeypatch, a="server {}\n").run()
 
 

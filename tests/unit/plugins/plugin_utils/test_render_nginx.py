@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.gantry.webstack.plugins.plugin_utils import model, nginx_config, render_nginx
+from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx import syntax
 
 
 def service(*sites: dict[str, Any], **more: Any) -> model.Service:
@@ -83,8 +84,8 @@ def test_crossplane_reads_the_same_words(tmp_path_factory: pytest.TempPathFactor
 
 
 def test_backslashes() -> None:
-    assert render_nginx.token("a\\b", "x") == r'"a\\b"'
-    assert render_nginx.token('"', "x") == r'"\""'
+    assert syntax.token("a\\b", "x") == r'"a\\b"'
+    assert syntax.token('"', "x") == r'"\""'
 
 
 def test_discover_finds_the_same_site_again() -> None:

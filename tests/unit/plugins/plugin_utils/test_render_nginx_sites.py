@@ -113,7 +113,8 @@ def test_settings() -> None:
         "main": {"worker_processes": 2}, "events": {"multi_accept": True}, "status": {"port": 9},
         "http": {"gzip": True, "rate_zones": [{"name": "z", "rate": "1r/s"}], "log_formats": {"l": "$host"}, "settings": {"server_tokens": False}},
         "maps": [{"source": "$a", "variable": "$b", "default": "", "values": {"default": "x", "~^y": "z"}}],
-        "upstreams": [{"name": "u", "balancing": "least_conn", "keepalive": 2, "servers": [{"address": "/run/x", "weight": 3}, {"address": "h:1", "backup": True}]}]})
+        "upstreams": [{"name": "u", "balancing": "least_conn", "keepalive": 2,
+                       "servers": [{"address": "/run/x", "weight": 3}, {"address": "h:1", "backup": True}]}]})
     assert done["main"] == ["worker_processes 2;"] and done["events"] == ["multi_accept on;"] and done["http_names"] == ["gzip", "server_tokens"]
     for line in ("limit_req_zone $binary_remote_addr zone=z:1m rate=1r/s;", "server unix:/run/x weight=3;", "server h:1 backup;", "keepalive 2;",
                  "\\default x;", "stub_status;", 'log_format l "$host";'):
