@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import install_args, model, render_nginx
+from ansible_collections.gantry.webstack.plugins.plugin_utils import install_args, model, render_nginx, render_units
 
 
 def plain(value: Any) -> Any:
@@ -88,5 +88,6 @@ class FilterModule:
             "nginx_settings": _speaking(render_nginx.settings),
             "venvs": _speaking(install_args.venvs),
             "webapps": _speaking(install_args.webapps),
+            "units": _speaking(render_units.units),
             "commands": _speaking(commands),
         }

@@ -11,7 +11,10 @@ short_description: Systemd units that must be there and run
 version_added: 0.1.0
 description:
   - Writes unit files below C(/etc/systemd/system), enables and starts units, the whole list in one call.
-  - A unit that was started before its file was last written is restarted, also when the file was written by an earlier run that did not get that far.
+  - New files are first read by C(systemd-analyze verify) in a stage. If systemd refuses one, or one does not start or stay up, all of them are put back,
+    new ones removed, and the message has the last log lines.
+  - A unit that was started before its file or one of its O(units[].watch) files was last written is restarted, also when an earlier run wrote it and did
+    not get that far.
   - Unlike M(ansible.builtin.systemd_service) it bears, in check mode, units whose package is not installed yet.
 extends_documentation_fragment:
   - gantry.webstack._attributes
@@ -37,14 +40,35 @@ options:
         description: The unit file. Left out for units that a package brings.
         type: str
       enabled:
-        description: Whether it is started at boot.
+        description: Whether it is started at boot. Of no meaning for a unit without an C([Install]) section.
         type: bool
         default: true
       state:
-        description: Whether it runs.
+        description: Whether it runs. C(any) is for units that something else starts, such as a timer.
         type: str
-        choices: [started, stopped]
+        choices: [started, stopped, any]
         default: started
+      watch:
+        description: Files whose change it takes a restart to notice.
+        type: list
+        elements: path
+        default: []
+      stays:
+        description: Whether it is watched for some seconds after its start, and a failure when it ends within them.
+        type: bool
+        default: false
+      service:
+        description: The service that it belongs to. A file of that name which is not ours is then refused.
+        type: str
+      moves:
+        description: Whether it is left alone while the journal says that its service runs in a container.
+        type: bool
+        default: false
+  services:
+    description: The units are all that services have. Others that were written for services are stopped, disabled and removed, and so are the crontabs that
+      earlier versions wrote.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -60,6 +84,12 @@ actions:
   returned: success
   type: dict
   sample: {"docker.service": ["enable", "start"]}
+removed:
+  description: Files that were removed, or would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/webstack-shop-mail.service]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -72,9 +102,13 @@ def main() -> None:
         "name": {"type": "str", "required": True},
         "content": {"type": "str"},
         "enabled": {"type": "bool", "default": True},
-        "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+        "state": {"type": "str", "choices": ["started", "stopped", "any"], "default": "started"},
+        "watch": {"type": "list", "elements": "path", "default": []},
+        "stays": {"type": "bool", "default": False},
+        "service": {"type": "str"},
+        "moves": {"type": "bool", "default": False},
     }
-    spec = {"units": {"type": "list", "elements": "dict", "required": True, "options": unit}}
+    spec = {"units": {"type": "list", "elements": "dict", "required": True, "options": unit}, "services": {"type": "bool", "default": False}}
     SystemdUnits(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
 
 

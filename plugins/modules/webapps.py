@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: webapps
-short_description: Users, directories, code, secrets and crontabs of all web applications of a host
+short_description: Users, directories, code and secrets of all web applications of a host
 version_added: 0.1.0
 description:
   - Takes the whole list of services in one call and makes what each needs around it. It does not run anything; see M(gantry.webstack.uwsgi_vassals).
@@ -18,8 +18,8 @@ description:
   - O(services[].directories) inside the code are shared by all releases; their real place is C(DIR/shared).
   - A directory that stands at O(services[].code_path) already becomes the first release, in one step and with its state.
   - Secret files are C(0400) and owned by the service's user. Their values appear in no log and no diff.
-  - Crontabs and tmpfiles.d lines of services that are no longer in the list are removed; users, code, directories and secrets stay.
-  - Of a service whose journal says that it runs in a container, code, crontab and socket directory are left alone.
+  - tmpfiles.d lines of services that are no longer in the list are removed; users, code, directories and secrets stay.
+  - Of a service whose journal says that it runs in a container, code and socket directory are left alone.
 extends_documentation_fragment:
   - gantry.webstack._attributes
   - gantry.webstack._attributes.action
@@ -182,28 +182,6 @@ options:
         description: Whether systemd units need them too, in C(/etc/webstack/secrets/NAME.env).
         type: bool
         default: false
-      environment:
-        description: Environment of its scheduled jobs.
-        type: dict
-        default: {}
-      schedule:
-        description: Its scheduled jobs, which become C(/etc/cron.d/webstack-NAME).
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          when:
-            description: Five cron fields, or C(@daily) and the like.
-            type: str
-            required: true
-          user:
-            description: The user that runs it.
-            type: str
-            required: true
-          command:
-            description: The command.
-            type: str
-            required: true
       socket_dir:
         description: The directory of its UNIX socket, made now and at boot, with the mode C(2750).
         type: path
@@ -289,8 +267,6 @@ def main() -> None:
         "commands": {"type": "dict"},
         "secret_environment": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "secret_units": {"type": "bool", "default": False, "no_log": False},
-        "environment": {"type": "dict", "default": {}},
-        "schedule": {"type": "list", "elements": "dict", "default": [], "options": {"when": required, "user": required, "command": required}},
         "socket_dir": {"type": "path"},
     }
     spec = {

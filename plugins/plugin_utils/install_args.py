@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
-from ansible_collections.gantry.webstack.plugins.plugin_utils import render_nginx, render_uwsgi
+from ansible_collections.gantry.webstack.plugins.plugin_utils import render_nginx, render_units, render_uwsgi
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 
 Secrets = Mapping[str, Mapping[str, str]]
@@ -40,6 +40,7 @@ def check(services: list[Service]) -> list[Service]:
             directories[directory] = name
         render_uwsgi.vassal(service)
         render_nginx.site_file(service)
+    render_units.units(services)
     return services
 
 
@@ -190,9 +191,6 @@ def _webapp(service: Service) -> dict[str, Any]:
         "keep": code["keep"],
         "secret_files": [{"name": secret["name"], "path": secret["source"].removeprefix("file:")}
                          for secret in service["secrets"] if secret["source"].startswith("file:")],
-        "environment": service["environment"],
-        "schedule": [{"when": " ".join(item["when"].split()), "user": item.get("user", user["name"]), "command": item["command"]}
-                     for item in service["schedule"]],
     }
     app["commands"] = next(iter(commands([service])), None)
     app.update({"code_" + key: code[key] for key in SOURCES if key in code})

@@ -110,11 +110,6 @@ def commands_stamp(name: str) -> str:
     return os.path.join(service_state(name), "commands.json")
 
 
-def cron_file(name: str) -> str:
-    """The system crontab of an installed service; cron(8) passes over file names with a dot in them."""
-    return "/etc/cron.d/webstack-" + name.replace(".", "-dot-")
-
-
 def beside(seam: str) -> str:
     """The path that a host's uWSGI listens on when it comes back from a container, before it takes the seam."""
     return seam + ".host"

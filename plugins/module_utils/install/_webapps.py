@@ -1,13 +1,13 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What web applications need around them on a host, all of them in one call: users, directories, code, secrets, crontabs."""
+"""What web applications need around them on a host, all of them in one call: users, directories, code, secrets."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import stat
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Set
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _users
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, run
@@ -22,7 +22,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install import (
 )
 from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vassals import refuse_contained
 
-CRON_DIR, TMPFILES_DIR = "/etc/cron.d", "/etc/tmpfiles.d"
+TMPFILES_DIR = "/etc/tmpfiles.d"
 
 
 class Directory(NamedTuple):
@@ -140,20 +140,13 @@ class Webapps(WebstackModule):
         return there is None or (there.text, there.mode, there.uid) != (secret.value, 0o400, uid)
 
     def _plan_files(self) -> List[_own_files.Change]:
-        """crontabs and tmpfiles.d; a contained service's crontab says where its jobs run now, which is the switch's matter."""
+        """tmpfiles.d lines of the socket directories."""
         desired: Dict[str, _own_files.Target] = {}
-        kept: Set[str] = set()
         for service in self.services:
-            cron = _paths.cron_file(service["name"])
-            if service["name"] in self.contained:
-                kept.add(cron)
-            elif service["schedule"]:
-                desired[cron] = _own_files.Target(_webapp_files.jobs(service))
             if service["socket_dir"] and _webapp_files.on_tmpfs(service["socket_dir"]):
                 text = _webapp_files.tmpfiles(service["name"], service["socket_dir"], service["user"]["name"], self.params["socket_group"])
                 desired[_paths.tmpfiles_conf(service["name"], "host")] = _own_files.Target(text)
-        ours = {**_own_files.ours_in(CRON_DIR, "webstack-"), **_own_files.ours_in(TMPFILES_DIR, "webstack-host-", ".conf")}
-        ours = {path: target for path, target in ours.items() if path not in kept}
+        ours = _own_files.ours_in(TMPFILES_DIR, "webstack-host-", ".conf")
         return _own_files.plan(desired, ours, _own_files.others_at(path for path in desired if path not in ours))
 
     def _plan_releases(self) -> Dict[str, _webapp_releases.Plan]:

@@ -16,18 +16,23 @@ def state(content: Optional[str] = None, loaded: bool = True, active: bool = Tru
     return State(content, loaded, active, enabled, entered, written)
 
 
+NEW = "[Service]\n[Install]\n"
+
+
 @pytest.mark.parametrize(("content", "enabled", "wanted", "there", "todo"), [
     (None, True, "started", state(), []),
     (None, True, "started", state(active=False, enabled=False), ["enable", "start"]),
     (None, None, "started", state(enabled=False), []),
     (None, False, "stopped", state(), ["disable", "stop"]),
     (None, False, "stopped", state(active=False, enabled=False), []),
-    ("new", True, "started", state(None, loaded=False, active=False, enabled=False, entered=0, written=0), ["write", "enable", "start"]),
-    ("new", True, "started", state("old"), ["write", "restart"]),
-    ("new", True, "started", state("new"), []),
-    ("new", True, "started", state("new", entered=100.0, written=100.5), []),
-    ("new", True, "started", state("new", entered=100.0, written=200.0), ["restart"]),  # the run that wrote it ended before it restarted
-    ("new", True, "stopped", state("old", active=False), ["write"]),
+    (NEW, True, "started", state(None, loaded=False, active=False, enabled=False, entered=0, written=0), ["write", "enable", "start"]),
+    (NEW, True, "started", state("old"), ["write", "restart"]),
+    (NEW, True, "started", state(NEW), []),
+    (NEW, True, "started", state(NEW, entered=100.0, written=100.5), []),
+    (NEW, True, "started", state(NEW, entered=100.0, written=200.0), ["restart"]),  # the run that wrote it ended before it restarted
+    ("job", True, "any", state(None, loaded=False, active=False, enabled=False), ["write"]),  # a timer starts it, nothing enables it
+    ("job", True, "any", state("job", active=False, enabled=False), []),
+    (NEW, True, "stopped", state("old", active=False), ["write"]),
 ])
 def test_actions(content: Optional[str], enabled: Optional[bool], wanted: str, there: State, todo: List[str]) -> None:
     assert actions({"content": content, "enabled": enabled, "state": wanted}, there) == todo

@@ -1,20 +1,10 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Crontabs and tmpfiles.d."""
+"""tmpfiles.d."""
 
 from __future__ import annotations
 
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _webapp_files as files
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron
-
-JOBS = [{"when": "*/5 * * * *", "user": "shop", "command": "/srv/shop/tick --now"}, {"when": "@daily", "user": "root", "command": "/bin/true"}]
-
-
-def test_crontab() -> None:
-    text = files.crontab("shop", JOBS, {"A": "b c", "Q": ' "x" ', "S": "'y'", "PATH": "/venv/bin"})
-    assert text.splitlines()[1:] == [
-        "SHELL=/bin/sh", "PATH=/venv/bin", "A=b c", "Q=' \"x\" '", "S=\"'y'\"", "*/5 * * * * shop /srv/shop/tick --now", "@daily root /bin/true"]
-    assert [tuple(job) for job in map(_cron.parse_line, text.splitlines()) if job] == [tuple(job.values()) for job in JOBS]
 
 
 def test_tmpfiles() -> None:

@@ -23,9 +23,7 @@ def a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host below tmp_path on which the tests' own user is everybody."""
     ids = (os.getuid(), os.getgid())
     monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr(_paths, "cron_file", lambda name: str(tmp_path / "cron.d" / f"webstack-{name}"))
     monkeypatch.setattr(_paths, "tmpfiles_conf", lambda name, kind: str(tmp_path / "tmpfiles.d" / f"webstack-{kind}-{name}.conf"))
-    monkeypatch.setattr(webapps, "CRON_DIR", str(tmp_path / "cron.d"))
     monkeypatch.setattr(webapps, "TMPFILES_DIR", str(tmp_path / "tmpfiles.d"))
     monkeypatch.setattr(webapps._webapp_files, "on_tmpfs", lambda path: True)
     monkeypatch.setattr(_users, "known", lambda: _users.Known({"shop": ids}, {"shop": ids[1], "www-data": ids[1]}))
@@ -47,8 +45,8 @@ def service(host: Path, code: bool = True, sent: bool = True, **more: Any) -> Di
         "code_note": "x", "commands": None,
         "code_source": None, "code_digest": _tree.digest_of(entries) if code else None, "code_pack": str(pack) if code and sent else None,
         "directories": [{"path": str(host / "srv" / "data"), "mode": "0750"}],
-        "secret_files": [{"name": "key", "path": str(host / "etc" / "key")}], "environment": {"A": "b"},
-        "schedule": [{"when": "@daily", "user": "shop", "command": "/bin/true"}], "socket_dir": str(host / "run" / "shop"), **more,
+        "secret_files": [{"name": "key", "path": str(host / "etc" / "key")}],
+        "socket_dir": str(host / "run" / "shop"), **more,
     }
 
 
@@ -78,7 +76,6 @@ def test_check_real_check_real(host: Path) -> None:
     assert (host / "etc/key").read_text() == "hidden" and (host / "etc/key").stat().st_mode & 0o7777 == 0o400
     assert (host / "srv/data").stat().st_mode & 0o7777 == 0o750
     assert (host / "run/shop").stat().st_mode & 0o7777 == 0o2750
-    assert "@daily shop /bin/true" in (host / "cron.d/webstack-shop").read_text()
     assert "hidden" not in str(real.diffs) + str(real.result) + str(checked.diffs)
 
 
@@ -151,10 +148,9 @@ def test_secret_environment(host: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_removed_service_keeps_its_data(host: Path) -> None:
     run([service(host)])
-    (host / "cron.d/theirs").write_text("# theirs\n")
     assert run([]).changed
-    assert not (host / "cron.d/webstack-shop").exists() and not (host / "tmpfiles.d/webstack-host-shop.conf").exists()
-    assert (host / "cron.d/theirs").exists() and (host / "srv/data").exists() and list((host / "srv/releases").glob("*/wsgi.py"))
+    assert not (host / "tmpfiles.d/webstack-host-shop.conf").exists()
+    assert (host / "srv/data").exists() and list((host / "srv/releases").glob("*/wsgi.py"))
     assert (host / "etc/key").exists()
     assert not (host / "state/shop").exists()
     assert not run([]).changed
@@ -163,7 +159,6 @@ def test_a_removed_service_keeps_its_data(host: Path) -> None:
 def test_a_service_in_a_container_is_left_alone(host: Path) -> None:
     run([service(host)])
     _journal.Journal("shop").record("moved", runtime="container")
-    (host / "cron.d/webstack-shop").write_text((host / "cron.d/webstack-shop").read_text().replace("shop /bin", "root docker exec shop /bin"))
     (host / "run/shop").rmdir()
     (host / "source" / "wsgi.py").write_text("2")
     before = everything(host)

@@ -60,7 +60,6 @@ def test_webapps() -> None:
     assert app["directories"] == [
         {"path": "/srv/a/data", "mode": "0755"}, {"path": "/srv/a/code/var", "mode": "0750"}]
     assert app["static"] == ["/srv/a/static", "/srv/a/code/c"]
-    assert app["schedule"] == [{"when": "* * * * *", "user": "a", "command": "x"}, {"when": "@daily", "user": "root", "command": "y"}]
     assert app["secret_files"] == [{"name": "key", "path": "/etc/a/key"}]
     assert (app["code_source"], app["socket_dir"]) == ("./a", "/run/uwsgi/a")
     [tcp] = install_args.webapps(services({"name": "b", "uwsgi": {"socket": "127.0.0.1:1"}}))
