@@ -14,7 +14,7 @@ description:
     Requests in flight are finished by the host's process, which is then set aside. nginx is neither edited nor reloaded.
   - To the host, the host's process is started on a socket beside the path, and once healthy that socket takes the path by rename(2).
     The container finishes what it has and is removed.
-  - Scheduled commands move with it; the host's cron stays their only clock.
+  - Scheduled commands move with it; the host's cron and its timers stay their only clock.
   - Every step looks first, so a run that was killed is finished, or undone, by the next.
 extends_documentation_fragment:
   - gantry.webstack._attributes

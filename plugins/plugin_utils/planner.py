@@ -19,7 +19,8 @@ _OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "
 _PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 """User names that a plan takes."""
 
-_ORDER = ("name", "source", "kind", "path", "when", "user", "command", "what", "version", "address", "evidence")
+_ORDER = ("name", "source", "kind", "path", "when", "user", "command", "instances", "persistent", "timeout",
+          "stop_timeout", "memory_max", "what", "version", "address", "evidence")
 _EPHEMERAL = 32768
 """Ports from here on are given out by the kernel (ip_local_port_range) and differ from boot to boot."""
 

@@ -107,12 +107,13 @@ def _job(service: Service, job: Mapping[str, Any]) -> list[dict[str, Any]]:
     body = ["[Service]", "Type=oneshot", *_run(service, job, place), f"TimeoutStartSec={job.get('timeout', 'infinity')}", *_sandbox(service, job, place)]
     install = ["[Install]", "WantedBy=multi-user.target"] if boot else []
     stem = f"webstack-{name}-{label}"
-    unit = {"name": f"{stem}.service", "content": _unit(name, [f"Description=Scheduled command {label} of {name}", "After=network.target"], body, install, notes),
-            "service": name, "state": "any", "moves": True}
+    head = [f"Description=Scheduled command {label} of {name}", "After=network.target"]
+    unit = {"name": f"{stem}.service", "content": _unit(name, head, body, install, notes), "service": name,
+            "state": "any", "moves": True}
     if boot:
         return [unit]
-    persistent = ["Persistent=yes"] if job.get("persistent") else []
-    timer = _unit(name, [f"Description=When to run {stem}.service"], ["[Timer]", *lines, "AccuracySec=1s", *persistent], ["[Install]", "WantedBy=timers.target"], {})
+    lines = ["[Timer]", *lines, "AccuracySec=1s", *(["Persistent=yes"] if job.get("persistent") else [])]
+    timer = _unit(name, [f"Description=When to run {stem}.service"], lines, ["[Install]", "WantedBy=timers.target"], {})
     return [unit, {"name": f"{stem}.timer", "content": timer, "service": name, "moves": True}]
 
 

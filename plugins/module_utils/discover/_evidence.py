@@ -21,6 +21,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_host,
     _evidence_paths,
     _evidence_python,
+    _evidence_units,
     _evidence_uwsgi,
     _nginx_text,
     _uwsgi_config,
@@ -106,8 +107,8 @@ def collect() -> Dict[str, Any]:
     facts = [_Service(host, item, answers[item.master.pid]).facts() for item in host.look_again(serving)]
     lines, blind = _evidence_host.cron_lines(host.owner)
     host.blind += blind
-    _assign_cron(facts, lines)
-    _assign_units(facts, host)
+    _evidence_units.assign_cron(facts, lines)
+    _evidence_units.assign(facts, host.own_units)
     listeners = _evidence_host.listeners(host.sockets, host.holders, host.table)
     for item in listeners:
         item["package"] = host.owner(item.pop("exe")) or ""
@@ -411,41 +412,3 @@ def _private(path: str) -> bool:
         return not os.stat(path).st_mode & 0o004
     except OSError:
         return False
-
-
-def _tops(facts: Dict[str, Any]) -> List[str]:
-    """Directories whose mention ties a cron line or a unit to the service."""
-    return [path for path in (facts["code"], facts["python"].get("venv")) if path]
-
-
-def _mentions(text: str, tops: List[str]) -> bool:
-    return any(re.search(r"(?<![\w.-])%s(?![\w.-])" % re.escape(top), text) for top in tops)
-
-
-def _assign_cron(services: List[Dict[str, Any]], lines: List[_evidence_host.CronLine]) -> None:
-    """Give each cron line to the service whose path it names, else to the only service of its user; take it out of ``lines``."""
-    for line in list(lines):
-        owners = [item for item in services if _mentions(line.command, _tops(item))]
-        if not owners and line.user not in ("root", "www-data", "nobody"):
-            owners = [item for item in services if item["user"]["name"] == line.user]
-        if len(owners) == 1:
-            owners[0]["schedule"].append({"source": line.source, "when": line.when, "user": line.user, "command": line.command})
-            lines.remove(line)
-
-
-def _assign_units(services: List[Dict[str, Any]], host: Host) -> None:
-    """Units of the administrator's that use a service's code or venv, or run as its user."""
-    for unit in host.own_units:
-        for item in services:
-            if unit.name == item["manager"]["unit"]:
-                continue
-            user = item["user"]["name"]
-            alone = user not in ("root", "www-data", "nobody") and re.search(r"^User=%s$" % re.escape(user), unit.text, re.MULTILINE)
-            timed = re.search(r"^Unit=(\S+)", unit.text, re.MULTILINE) if unit.name.endswith(".timer") else None
-            if _mentions(unit.text, _tops(item)) or alone or timed and timed.group(1) == item["manager"]["unit"]:
-                item["workers"].append({"kind": "timer" if unit.name.endswith(".timer") else "unit", "what": unit.name, "evidence": unit.path})
-        if unit.name.endswith(".timer"):
-            for item in services:
-                started = unit.name[:-len(".timer")] + ".service"
-                if any(worker["what"] == started for worker in item["workers"]) and not any(worker["what"] == unit.name for worker in item["workers"]):
-                    item["workers"].append({"kind": "timer", "what": unit.name, "evidence": unit.path})

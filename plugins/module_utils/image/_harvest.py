@@ -213,7 +213,8 @@ class Harvest:
     def _tools(self, service: Mapping[str, Any], closure: Closure, remarks: List[str]) -> None:
         """Programs that are started beside uWSGI: named ones, those of the schedule, of daemons and hooks."""
         options = service.get("uwsgi", {}).get("options", {})
-        lines = [_commands.cron_command(item["command"]) for item in service.get("schedule", [])]
+        lines = [item["command"] if item.get("source", "").endswith((".timer", ".service")) else _commands.cron_command(item["command"])
+                 for item in service.get("schedule", [])]
         lines += [_option_command(key, value) for key, values in options.items() if _COMMAND_OPTIONS.fullmatch(key) for value in _as_list(values)]
         for path in service.get("tools", []):
             if not closure.add(path, tool=True):

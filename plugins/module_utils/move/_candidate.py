@@ -16,7 +16,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common import _jou
 from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import await_health
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import engine, find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config, _cron, _instance, _seam
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config, _cron, _instance, _seam, _timers
 
 LOG_TAIL = 40
 
@@ -128,7 +128,8 @@ class CandidateModule(WebstackModule):
         name = service["name"]
         if name not in images:
             raise WebstackError("service %s: there is no image for it; run image_harvest first" % name)
-        if any(_cron.is_system(job.get("source", "")) for job in service.get("schedule", [])) and not os.path.exists(_cron.DOCKER):
+        sources = [job.get("source", "") for job in service.get("schedule", [])]
+        if any(_cron.is_system(source) or _timers.is_unit(source) for source in sources) and not os.path.exists(_cron.DOCKER):
             raise WebstackError("service %s: its scheduled commands need the docker command line, and there is no %s; "
                                 "run the role gantry.webstack.engine" % (name, _cron.DOCKER))
         uid, gid, groups = account(service)

@@ -16,7 +16,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import engine, find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron, _host_stack, _seam
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _cron, _host_stack, _seam, _timers
 from ansible_collections.gantry.webstack.plugins.module_utils.move._candidate import account, forget, group_of_nginx
 
 STOP_SECONDS = 60
@@ -32,6 +32,7 @@ class Move:
         self.service: Mapping[str, Any] = journal.service
         self.seam: str = journal.data["seam"]
         self.stack = _host_stack.of(self.service, self.seam, journal.data.get("host"))
+        self.timers = _timers.Timers(self.name, self.service.get("schedule", []))
         self.warnings: List[str] = []
 
     @property
@@ -49,7 +50,8 @@ class Move:
         """Last look at both sides; note where the way back begins."""
         if _seam.links_to(self.seam, self.socket):
             return  # a run before this one has come so far
-        self._crontabs(_journal.CONTAINER)  # a plan that does not fit any more is told before anything moves
+        self._crontabs(_journal.CONTAINER)
+        self.timers.texts(self.journal.candidate["container"])  # a plan that does not fit any more is told before anything moves
         problem = health_problem(self.service, self.socket)
         if problem is not None:
             raise WebstackError("service %s: its candidate does not answer as it should (%s); run convert again" % (self.name, problem))
@@ -146,8 +148,9 @@ class Move:
     def _await_jobs(self, container: Any, timeout: float) -> None:
         """Let scheduled commands that run in the container end."""
         def idle() -> bool:
+            started = self.timers.in_container()  # asked first: its client may not have reached the engine yet
             container.reload()
-            return not container.attrs.get("ExecIDs")
+            return not started and not container.attrs.get("ExecIDs")
         with contextlib.suppress(WebstackError):
             _seam.wait_for("service %s: a scheduled command still runs in its container" % self.name, idle, timeout)
 
@@ -165,7 +168,11 @@ class Move:
         return texts
 
     def schedule(self, runtime: str) -> None:
-        """Each crontab that has commands of the service is replaced in one step."""
+        """Each crontab that has commands of the service is replaced in one step; so is what its timers start."""
+        if runtime == _journal.CONTAINER:
+            self.timers.to_container(self.journal.candidate["container"])
+        else:
+            self.timers.to_host()
         for path, text in self._crontabs(runtime).items():
             if text != _host_stack.read(path):
                 info = os.stat(path)
