@@ -130,7 +130,7 @@ class Demo:
         self.play("rollback", "back to the host's own processes")
         self.steady(STEADY, "load on the bare host again")
         self.play("convert", "into containers again")
-        self.steady(max(STEADY, 60 - time.time() % 60 + TICK_GRACE + 1), "load on the containers, until the cron job has had a full minute there")
+        self.steady(max(STEADY, 60 - time.time() % 60 + TICK_GRACE + 1), "load on the containers, until the scheduled job has had a full minute there")
 
     def run(self) -> bool:
         """The whole demo; whether no request failed and nothing is missing."""

@@ -67,7 +67,7 @@ class Host:
         return int(size) if size else None
 
     def ticks(self) -> str:
-        """The log of the guestbook's cron job."""
+        """The log of the guestbook's scheduled job."""
         return (self.run("cat", "/srv/guestbook/data/ticks.log") or "") + "\n"
 
 

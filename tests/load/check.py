@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Prove that everything the services acknowledged under load is still there, unchanged, and none of it twice.
 
-With --ticks also that the guestbook's cron job ran exactly once each minute. Ends with 1 if anything is missing.
+With --ticks also that the guestbook's scheduled job ran exactly once each minute. Ends with 1 if anything is missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Fetch = Callable[[str, str], bytes]
 """From (Host header, path) to the body of an answer with status 200; raises LookupError for any other."""
 
 TICK_GRACE = 15.0
-"""Seconds that cron and the job may take before a minute without a line counts as missed."""
+"""Seconds that the timer and the job may take before a minute without a line counts as missed."""
 
 
 def fetcher(address: Address) -> Fetch:
@@ -93,7 +93,7 @@ def _content_faults(what: str, host: str, path: str, promise: Promise, fetch: Fe
 
 
 def expected_minutes(since: float, until: float) -> list[str]:
-    """The minutes (UTC, as ``tick`` writes them) in which cron must have run the job between two epoch seconds."""
+    """The minutes (UTC, as ``tick`` writes them) in which the timer must have run the job between two epoch seconds."""
     first = -int(-since // 60)
     last = int((until - TICK_GRACE) // 60)
     return [datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%dT%H:%MZ") for minute in range(first, last + 1)]
