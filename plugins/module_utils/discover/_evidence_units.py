@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _unit_text
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
@@ -68,9 +68,8 @@ def _assign_timer(services: List[Dict[str, Any]], timer: _evidence_host.OwnUnit,
         item["workers"].append({"kind": "timer", "what": timer.name, "evidence": timer.path})
     texts = _timers.texts(started)
     owners = _owners(services, [*texts, timer.text]) if not managed else []
-    job, why = _job(_unit_text.parse(texts)), ""
-    if isinstance(job, str):
-        job, why = None, job
+    done = _job(_unit_text.parse(texts))
+    job, why = (None, done) if isinstance(done, str) else (done, "")
     for item in owners:
         if job is None or len(owners) > 1:
             item["workers"].append({"kind": "timer", "what": timer.name, "evidence": timer.path})
@@ -93,7 +92,7 @@ def _when(timer: _unit_text.Sections) -> str:
     return "; ".join(found)
 
 
-def _job(unit: _unit_text.Sections) -> Any:
+def _job(unit: _unit_text.Sections) -> Union[Dict[str, Any], str]:
     """{user, command} and what our notes say of a unit that a timer starts; why not, as a text."""
     try:
         job = _timers.job_of(unit)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import subprocess
-from typing import List
+from typing import Dict, List
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ def test_a_command_comes_back(command: str) -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"\A[A-Z_]{1,5}\Z"), TEXT, max_size=3))
-def test_an_environment_comes_back(environment: dict) -> None:  # type: ignore[type-arg]
+def test_an_environment_comes_back(environment: Dict[str, str]) -> None:
     lines = [_unit_text.quoted("%s=%s" % item) for item in environment.items()]
     assert _unit_text.assignments(lines) == environment
 
