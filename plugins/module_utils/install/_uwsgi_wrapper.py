@@ -31,7 +31,11 @@ def wrapper(binary: str) -> str:
     return """#!/bin/sh
 # %s
 program=$(sed -n 's|^%s||p' "$2" | head -n 1)
-exec "${program:-%s}" "$@"
+test -n "$program" || exec %s "$@"
+# A reload executes the path that a link leads to then; pyuwsgi would execute the python behind its environment's.
+again=$program
+test "$(head -c 2 "$program")" != '#!' || again=${program%%/*}/python
+exec "$program" --binary-path "$again" "$@"
 """ % (MARK, PROGRAM_LINE, binary)
 
 
