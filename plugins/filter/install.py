@@ -86,6 +86,7 @@ class FilterModule:
             "sites": _speaking(install_args.sites),
             "nginx_sites": _speaking(render_nginx.role_sites),
             "nginx_settings": _speaking(render_nginx.settings),
+            "pythons": _speaking(install_args.pythons),
             "venvs": _speaking(install_args.venvs),
             "webapps": _speaking(install_args.webapps),
             "units": _speaking(render_units.units),

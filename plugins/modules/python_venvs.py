@@ -10,12 +10,14 @@ module: python_venvs
 short_description: All Python virtual environments of a host, each exactly what its lock says
 version_added: 0.1.0
 description:
-  - Takes the whole list of virtual environments in one call, makes those that are missing, installs their requirements and removes distributions
-    that the requirements neither list nor need.
-  - Nothing is resolved or downloaded while a lock is the same as last time and nobody has changed the distributions since.
+  - Takes the whole list of virtual environments in one call. One that is missing, or is not what its requirements say, is built anew beside what is
+    there, and put in its place in one step, so that distributions that are not in the requirements are gone, and a build that fails, or is killed,
+    or fills the disk leaves the former environment as it was.
+  - Nothing is resolved or downloaded while a lock is the same as last time and nobody has changed the distributions since, by hand or otherwise.
   - Requirements with hashes are installed in pip's hash-checking mode, and then list all there may be.
   - Every interpreter is looked for before anything is touched; one that is not there fails with what is available.
-  - An environment whose Python no longer is the interpreter's minor version is made anew.
+  - An environment is also built anew when its interpreter is another one, or another minor version.
+  - Indexes and their credentials reach pip and uv in their environment, never on a command line, and are hidden in every message.
   - The environment of a service whose journal says that it runs in a container is left alone.
 extends_documentation_fragment:
   - gantry.webstack._attributes
@@ -60,6 +62,31 @@ options:
       version:
         description: The Python version that is wanted, as in V(3.11) or V(3.11.2). Without it and O(venvs[].interpreter) C(/usr/bin/python3) is taken.
         type: str
+      origin:
+        description: V(package) takes the distribution's interpreters only, V(tree) those that M(gantry.webstack.python_trees) has unpacked.
+        type: str
+        choices: [package, tree]
+      system_site_packages:
+        description: Whether its Python sees the distributions of the system. What the requirements list is installed all the same.
+        type: bool
+        default: false
+      index_url:
+        description: The package index, in place of the one that the host's pip is set to. It may hold credentials.
+        type: str
+      extra_index_urls:
+        description: Further indexes. They may hold credentials.
+        type: list
+        elements: str
+      wheel_dir:
+        description: A directory with wheels to install from, on the control node unless O(wheel_dir_on_target). Wheels that the requirements cannot want are not
+          sent, and none are while nothing changes.
+        type: str
+      no_index:
+        description: Ask no index at all, for this environment.
+        type: bool
+      wheel_pack_dir:
+        description: Where in O(wheel_pack) its wheels are. The control node's half sets it.
+        type: str
       owner:
         description: Who owns it. A service cannot change its own code when that is root.
         type: str
@@ -69,6 +96,35 @@ options:
     type: str
     choices: [auto, pip, uv]
     default: auto
+  uv:
+    description: Where uv is. Without it C(PATH) and C(/usr/local/bin) are searched.
+    type: path
+  index_url:
+    description: The package index, in place of the one that the host's pip is set to. It may hold credentials.
+    type: str
+  extra_index_urls:
+    description: Further indexes. They may hold credentials.
+    type: list
+    elements: str
+  wheel_dir:
+    description: A directory with wheels to install from, on the control node unless O(wheel_dir_on_target). Wheels that the requirements cannot want are not
+      sent, and none are while nothing changes.
+    type: str
+  no_index:
+    description: Ask no index at all.
+    type: bool
+  trees:
+    description: The trees that M(gantry.webstack.python_trees) is given. In check mode those that it would unpack count as there.
+    type: list
+    elements: dict
+    default: []
+  wheel_dir_on_target:
+    description: Whether the directories with wheels are on the target.
+    type: bool
+    default: false
+  wheel_pack:
+    description: The wheels that were sent. The control node's half sets it.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -84,6 +140,15 @@ EXAMPLES = r"""
         version: "3.11"
         requirements: |
           itsdangerous==2.2.0
+
+- name: Have one from wheels beside the playbook, without any index
+  gantry.webstack.python_venvs:
+    no_index: true
+    wheel_dir: files/wheels
+    venvs:
+      - name: shop
+        path: /srv/shop/venv
+        requirements_file: files/requirements.txt
 """
 
 RETURN = r"""
@@ -105,6 +170,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gantry.webstack.plugins.module_utils.install._python_venvs import PythonVenvs
 
+SOURCE_OPTIONS = {
+    "index_url": {"type": "str", "no_log": True},
+    "extra_index_urls": {"type": "list", "elements": "str", "no_log": True},
+    "wheel_dir": {"type": "str"},
+    "no_index": {"type": "bool"},
+}
+
 
 def main() -> None:
     venv = {
@@ -115,12 +187,21 @@ def main() -> None:
         "requirements_file": {"type": "str"},
         "interpreter": {"type": "path"},
         "version": {"type": "str"},
+        "origin": {"type": "str", "choices": ["package", "tree"]},
+        "system_site_packages": {"type": "bool", "default": False},
+        "wheel_pack_dir": {"type": "str"},
+        **SOURCE_OPTIONS,
         "owner": {"type": "str", "default": "root"},
     }
     checks = {"mutually_exclusive": [("requirements", "requirements_file")], "required_one_of": [("requirements", "requirements_file")]}
     spec = {
         "venvs": {"type": "list", "elements": "dict", "required": True, "options": venv, **checks},
         "installer": {"type": "str", "choices": ["auto", "pip", "uv"], "default": "auto"},
+        "uv": {"type": "path"},
+        "trees": {"type": "list", "elements": "dict", "default": []},
+        "wheel_dir_on_target": {"type": "bool", "default": False},
+        "wheel_pack": {"type": "path"},
+        **SOURCE_OPTIONS,
     }
     PythonVenvs(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
 

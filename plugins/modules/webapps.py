@@ -127,6 +127,10 @@ options:
       version:
         description: The Python version of its environment.
         type: str
+      origin:
+        description: Whether the interpreter of its environment must be the distribution's or from a tree.
+        type: str
+        choices: [package, tree]
       venv:
         description: Where its virtual environment is found, a link to that of the release unless it is inside the code.
         type: path
@@ -258,6 +262,7 @@ def main() -> None:
         "lock_digest": {"type": "str"},
         "interpreter": {"type": "path"},
         "version": {"type": "str"},
+        "origin": {"type": "str", "choices": ["package", "tree"]},
         "venv": {"type": "path"},
         "keep": {"type": "int", "default": 3},
         "release": {"type": "str"},

@@ -148,6 +148,16 @@ def sites(services: list[Service]) -> list[dict[str, Any]]:
     return [render_nginx.service_site(service) for service in services if service["nginx"]["sites"]]
 
 
+_PYTHON = ("version", "interpreter", "origin")
+_VENV = ("system_site_packages", "index_url", "extra_index_urls", "wheel_dir", "no_index")
+
+
+def pythons(services: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """``wanted`` of the module python_trees, for service definitions or entries of python_venvs: those that ask for a Python of their own."""
+    told = [(service.get("name"), service.get("python", service)) for service in services]
+    return [{"name": name, **{key: python[key] for key in _PYTHON if python.get(key)}} for name, python in told if any(python.get(key) for key in _PYTHON)]
+
+
 def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
     """``venvs`` of the module python_venvs: services that say what belongs into their virtual environment.
 
@@ -157,7 +167,7 @@ def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | Non
     for service in services:
         python, place = service["python"], (staged or {}).get(service["name"], {})
         if "requirements" in python and not place.get("pinned"):
-            wanted = {key: python[key] for key in ("version", "interpreter") if key in python}
+            wanted = {key: python[key] for key in (*_PYTHON, *_VENV) if key in python}
             wanted.update({"base": place["base"]} if place.get("base") else {})
             found.append({"name": service["name"], "path": place.get("venv") or python["venv"], "requirements_file": python["requirements"], **wanted})
     return found
@@ -198,7 +208,7 @@ def _webapp(service: Service) -> dict[str, Any]:
         app["release"] = code["release"]
     if "requirements" in service["python"]:
         app["requirements_file"] = service["python"]["requirements"]
-        app.update({key: service["python"][key] for key in ("version", "interpreter") if key in service["python"]})
+        app.update({key: service["python"][key] for key in _PYTHON if key in service["python"]})
     if socket_dir(service) is not None:
         app["socket_dir"] = socket_dir(service)
     return app

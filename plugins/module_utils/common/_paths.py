@@ -110,6 +110,15 @@ def commands_stamp(name: str) -> str:
     return os.path.join(service_state(name), "commands.json")
 
 
+TREES = os.path.join(STATE_DIR, ".python-trees.json")
+"""Where the interpreter trees of this collection are; no service can be called so."""
+
+
+def tree_stamp(prefix: str) -> str:
+    """Which archive an interpreter tree was unpacked from; moved into place with it."""
+    return os.path.join(prefix, ".webstack-tree.json")
+
+
 def beside(seam: str) -> str:
     """The path that a host's uWSGI listens on when it comes back from a container, before it takes the seam."""
     return seam + ".host"

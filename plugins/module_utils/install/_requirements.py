@@ -88,9 +88,15 @@ def expected(lock: Lock, installed: Dict[str, str]) -> Dict[str, str]:
 
 
 def read_distribution(path: str) -> Optional[List[str]]:
-    """Name and version out of a dist-info directory's METADATA (core metadata specification), or None."""
+    """Name and version out of a dist-info or egg-info's metadata (core metadata specification), or None.
+
+    Older pips install what has no wheel as an egg-info, a file or a directory, and what is editable as an egg-link.
+    """
+    if path.endswith(".egg-link"):
+        return [canonical(os.path.basename(path)[:-len(".egg-link")]), "(editable)"]
+    name = "METADATA" if path.endswith(".dist-info") else "PKG-INFO"
     try:
-        with open(os.path.join(path, "METADATA"), encoding="utf-8", errors="replace") as handle:
+        with open(os.path.join(path, name) if os.path.isdir(path) else path, encoding="utf-8", errors="replace") as handle:
             head = handle.read(4096).split("\n\n")[0]
     except OSError:
         return None
@@ -101,7 +107,8 @@ def read_distribution(path: str) -> Optional[List[str]]:
 def installed_in(venv: str) -> Dict[str, str]:
     """The distributions of a virtual environment, name -> version."""
     found = {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(venv), "lib", "python3*", "site-packages", "*.dist-info"))):
+    site = os.path.join(glob.escape(venv), "lib", "python3*", "site-packages")
+    for path in sorted(path for kind in ("*.egg-link", "*.egg-info", "*.dist-info") for path in glob.glob(os.path.join(site, kind))):
         distribution = read_distribution(path)
         if distribution:
             found[distribution[0]] = distribution[1]
@@ -113,24 +120,14 @@ def listing(distributions: Dict[str, str]) -> str:
     return "".join("%s %s\n" % item for item in sorted(distributions.items()))
 
 
-NEEDED = r"""
-import importlib.metadata, json, re, sys
-try:
-    from packaging.requirements import Requirement
-except ImportError:
-    from pip._vendor.packaging.requirements import Requirement
-canonical = lambda name: re.sub(r"[-_.]+", "-", name).lower()
-there = {canonical(d.metadata["Name"]): d for d in importlib.metadata.distributions()}
-needed, waiting = set(), [(name, frozenset()) for name in json.load(sys.stdin)]
-while waiting:
-    name, extras = waiting.pop()
-    if (name, extras) in needed or name not in there:
-        continue
-    needed.add((name, extras))
-    for text in there[name].requires or []:
-        requirement = Requirement(text)
-        if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras | {""}):
-            waiting.append((canonical(requirement.name), frozenset(requirement.extras)))
-print(json.dumps(sorted({name for name, _ in needed})))
-"""
-"""Run by a virtual environment's own Python: which distributions those on stdin need, themselves included."""
+def may_need(lock: Lock, filename: str) -> bool:
+    """Whether a wheel or source archive may be wanted for a lock: any one where others may be needed in turn, those that it pins otherwise. Pure."""
+    match = re.match(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._]*?)-(?P<version>\d[^-]*?)(-.*\.whl|\.tar\.gz|\.zip)$", filename.replace("%21", "!"))
+    if match is None:
+        match = re.match(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)-(?P<version>\d[^-]*?)(\.tar\.gz|\.zip)$", filename)
+    if match is None or not lock.hashed:
+        return match is not None
+    name = canonical(match["name"])
+    pinned = lock.pins.get(name) or lock.conditional.get(name)
+    same = pinned is None or re.sub(r"(\.0)+$", "", pinned) == re.sub(r"(\.0)+$", "", match["version"])
+    return name in lock.names and same

@@ -12,8 +12,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _users
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, run
 from ansible_collections.gantry.webstack.plugins.module_utils.install import (
+    _interpreters,
     _own_files,
-    _python_venvs,
     _releases,
     _secret_files,
     _webapp_commands,
@@ -153,18 +153,18 @@ class Webapps(WebstackModule):
         """The releases of the services whose code or environment the collection brings."""
         managed = [service for service in self.services if _webapp_releases.is_managed(service) and service["name"] not in self.contained]
         locked = [service for service in managed if service["lock_digest"] and not service["release"]]
-        available = _python_venvs._available([service["interpreter"] for service in locked if service["interpreter"]]) if locked else {}
+        available = _interpreters.find(service["interpreter"] for service in locked) if locked else {}
         return {service["name"]: _webapp_releases.plan(service, self._venv(service, available) if service in locked else None) for service in managed}
 
-    def _venv(self, service: Mapping[str, Any], available: Mapping[str, str]) -> str:
+    def _venv(self, service: Mapping[str, Any], available: Mapping[str, _interpreters.Found]) -> str:
         """The digest of a service's environment: of its lock, and of the interpreter that it is made with."""
         try:
-            interpreter = _python_venvs.choose(service["name"], service["interpreter"], service["version"], available)
+            interpreter = _interpreters.choose(_interpreters.wish(service), available, {})
         except WebstackError:
             if not self.check_mode:
                 raise
             return "unknown"  # the role python will have brought it before a real run comes here
-        return _releases.release_id(service["lock_digest"], interpreter, ".".join(available[interpreter].split(".")[:2]))
+        return _releases.release_id(service["lock_digest"], interpreter, ".".join(available[interpreter].version.split(".")[:2]))
 
     def _report(self) -> None:
         self.add_diff("users", "", "".join(" ".join(command) + "\n" for command in self.accounts))

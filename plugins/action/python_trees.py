@@ -1,0 +1,46 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The control node's half of python_trees: finds or fetches the archives that a host lacks, and sends them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.gantry.webstack.plugins.plugin_utils import archives
+
+MODULE = "gantry.webstack.python_trees"
+
+
+class ActionModule(ActionBase):
+    """One call of the module when nothing is to be sent, two otherwise."""
+
+    TRANSFERS_FILES = True
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module, with the archives it asks for."""
+        super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        result = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        needed = result.pop("archives_needed", [])
+        if result.get("failed") or not needed:
+            return result
+        trees = {str(tree["sha256"]).lower(): tree for tree in args["trees"]}
+        try:
+            files = {sha256: archives.find(trees[sha256], sha256, self._loader.get_basedir()) for sha256 in needed}
+        except archives.ArchiveError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
+        remote = self._make_tmp_path()
+        try:
+            packs = []
+            for number, (sha256, path) in enumerate(files.items()):
+                target = self._connection._shell.join_path(remote, f"archive-{number}")
+                self._transfer_file(str(path), target)
+                packs.append({"sha256": sha256, "path": target})
+            self._fixup_perms2((remote, *[pack["path"] for pack in packs]))
+            return self._execute_module(module_name=MODULE, module_args={**args, "packs": packs}, task_vars=task_vars)
+        finally:
+            self._remove_tmp_path(remote)
