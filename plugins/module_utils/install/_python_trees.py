@@ -134,10 +134,9 @@ class PythonTrees(WebstackModule):
     @staticmethod
     def _check_place(tree: Mapping[str, Any], stamps: Mapping[str, Any]) -> None:
         prefix = tree["prefix"]
-        with contextlib.suppress(FileNotFoundError):
-            if prefix not in stamps and (not os.path.isdir(prefix) or os.listdir(prefix)):
-                raise WebstackError("python_trees[%s]: %s is there and is no interpreter tree of this collection; give another prefix, or move it away"
-                                    % (tree["version"], prefix))
+        if prefix not in stamps and os.path.lexists(prefix) and (not os.path.isdir(prefix) or os.listdir(prefix)):
+            raise WebstackError("python_trees[%s]: %s is there and is no interpreter tree of this collection; give another prefix, or move it away"
+                                % (tree["version"], prefix))
 
     def _put(self, tree: Mapping[str, Any], pack: str, replaces: bool) -> None:
         """Unpack beside the prefix, prove that it runs, move it into place."""

@@ -138,7 +138,7 @@ class Venv:
             if self.owner != "root":
                 entry = pwd.getpwnam(self.owner)
                 os.chown(self.at, entry.pw_uid, entry.pw_gid)
-            more = (["--system-site-packages"] if system_site_packages else []) + (["--without-pip"] if uv else [])
+            more = (["--system-site-packages"] if system_site_packages else []) + (["--without-pip"] if uv else []) + ["--prompt", os.path.basename(self.path)]
             self.run([interpreter, "-m", "venv"] + more + [self.at])
             self._install(requirements, lock, uv, sources, system_site_packages)
             self._write_stamp(lock, interpreter)

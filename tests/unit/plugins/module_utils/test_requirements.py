@@ -76,16 +76,6 @@ def test_installed_in(tmp_path: Path) -> None:
     assert requirements.listing({"b": "2", "a": "1"}) == "a 1\nb 2\n"
 
 
-def test_what_is_needed_in_turn(tmp_path: Path) -> None:
-    dist_info(tmp_path, "app", "1", "lib[fast]>=1", "ancient; python_version < '3'")
-    dist_info(tmp_path, "lib", "1", "speed ; extra == 'fast'", "unused ; extra == 'slow'")
-    for name in ("speed", "unused", "ancient", "stranger"):
-        dist_info(tmp_path, name, "1")
-    program = f"import sys; sys.path = [{str(tmp_path)!r}] + sys.path\n" + requirements.NEEDED
-    done = subprocess.run([sys.executable, "-c", program], input='["app"]', capture_output=True, encoding="utf-8", check=True)
-    assert json.loads(done.stdout) == ["app", "lib", "speed"]
-
-
 def test_venv_digest_tells_lock_and_python() -> None:
     digest = requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.2")
     assert digest == requirements.venv_digest("# why\n\na==1 \\\n  --hash=sha256:0\n", "3.11.2")
