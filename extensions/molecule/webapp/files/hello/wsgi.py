@@ -5,13 +5,12 @@ import pathlib
 
 import itsdangerous
 
-KEY = os.environ.get("TOKEN") or pathlib.Path("/etc/hello/key").read_text(encoding="utf-8")
-STATE = os.environ.get("STATE")
+KEY = pathlib.Path("/etc/hello/key").read_text(encoding="utf-8")
 
 
 def application(environ, start_response):
     """Answers with its greeting, its library's version, how often it was prepared, and whether its key signs."""
     start_response("200 OK", [("Content-Type", "text/plain")])
-    prepared = pathlib.Path(STATE, "prepared").read_text(encoding="utf-8") if STATE else "-"
+    prepared = pathlib.Path(os.environ["STATE"], "prepared").read_text(encoding="utf-8")
     signs = itsdangerous.Signer(KEY).unsign(itsdangerous.Signer(KEY).sign("x")) == b"x"
     return [f"{os.environ['GREETING']} {itsdangerous.__version__} {prepared} {signs}".encode()]
