@@ -124,6 +124,10 @@ options:
       interpreter:
         description: The Python of its environment.
         type: path
+      system_site_packages:
+        description: Whether its environment sees the distributions of the system.
+        type: bool
+        default: false
       version:
         description: The Python version of its environment.
         type: str
@@ -262,6 +266,7 @@ def main() -> None:
         "lock_digest": {"type": "str"},
         "interpreter": {"type": "path"},
         "version": {"type": "str"},
+        "system_site_packages": {"type": "bool", "default": False},
         "origin": {"type": "str", "choices": ["package", "tree"]},
         "venv": {"type": "path"},
         "keep": {"type": "int", "default": 3},

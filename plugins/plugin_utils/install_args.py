@@ -208,7 +208,7 @@ def _webapp(service: Service) -> dict[str, Any]:
         app["release"] = code["release"]
     if "requirements" in service["python"]:
         app["requirements_file"] = service["python"]["requirements"]
-        app.update({key: service["python"][key] for key in _PYTHON if key in service["python"]})
+        app.update({key: service["python"][key] for key in (*_PYTHON, "system_site_packages") if key in service["python"]})
     if socket_dir(service) is not None:
         app["socket_dir"] = socket_dir(service)
     return app

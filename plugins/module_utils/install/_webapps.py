@@ -164,7 +164,8 @@ class Webapps(WebstackModule):
             if not self.check_mode:
                 raise
             return "unknown"  # the role python will have brought it before a real run comes here
-        return _releases.release_id(service["lock_digest"], interpreter, ".".join(available[interpreter].version.split(".")[:2]))
+        python = [interpreter, ".".join(available[interpreter].version.split(".")[:2])]
+        return _releases.release_id(service["lock_digest"], *python, *(["system"] if service["system_site_packages"] else []))
 
     def _report(self) -> None:
         self.add_diff("users", "", "".join(" ".join(command) + "\n" for command in self.accounts))
