@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import posixpath
 import shutil
@@ -159,14 +158,13 @@ class NginxSites(WebstackModule):
     def _undo(self, exc: Exception, transaction: _own_files.Transaction, made: List[str], reload: bool) -> None:
         """Put everything back and raise one sentence."""
         undone = transaction.put_back()
-        for path in reversed(made):
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
         if reload:
             try:
                 self.nginx.reload()
             except WebstackError as second:
                 self.module.warn("after putting the sites back: %s" % second)
+        for path in made[::-1]:
+            shutil.rmtree(path, ignore_errors=True)  # it was not there before, so all in it is of this try: logs that nginx opened
         self.result.clear()
         details = exc.details if isinstance(exc, WebstackError) else {}
         complaint = parse_complaint(details.get("log") or "")
