@@ -56,7 +56,7 @@ def site_file(service: Service) -> str:
 def role_sites(sites: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The module's ``sites`` out of the role variable ``nginx_sites``. Raises ModelError with place and value."""
     model.hold(sites, {"type": "array", "items": {"$ref": "#/$defs/nginx_named_site"}}, "nginx_sites")
-    done = []
+    done: list[dict[str, Any]] = []
     for site in sites:
         where = f"nginx_sites[{site['name']}]"
         if any(item["name"] == site["name"] for item in done):
