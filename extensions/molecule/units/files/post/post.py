@@ -5,6 +5,7 @@ import pathlib
 import sys
 import time
 
+EDITION = "first"
 SPOOL = pathlib.Path(os.environ["POST_SPOOL"])
 
 
@@ -23,11 +24,11 @@ def deliver():
             except FileNotFoundError:
                 continue
             try:
-                pathlib.Path("/srv/post/code/evil").write_text("x")
+                pathlib.Path("/srv/post/current/evil").write_text("x")
                 outside = "written"
             except OSError as exc:
                 outside = type(exc).__name__ + str(exc.errno)
-            taken.write_text(f"{os.getuid()} {outside} {sys.prefix} {os.getcwd()}\n")
+            taken.write_text(f"{os.getuid()} {outside} {sys.prefix} {EDITION}\n")
             taken.rename(letter.with_suffix(".done"))
         time.sleep(0.2)
 
