@@ -181,7 +181,8 @@ class Webapps(WebstackModule):
                 self.add_diff("release of %s" % name, plan.releases.running() + "\n", plan.release + "\n")
         self.changed = self.changed or any(plan.fresh for plan in self.plans.values())
         self.result.update(code=sorted(name for name, plan in self.plans.items() if plan.changes), contained=sorted(self.contained),
-                           due=[service["name"] for service in self.services if self._due(service)], staged={name: plan.told() for name, plan in self.plans.items()},
+                           due=[service["name"] for service in self.services if self._due(service)],
+                           staged={name: plan.told() for name, plan in self.plans.items()},
                            releases={name: plan.releases.listing() for name, plan in self.plans.items()})
 
     def _due(self, service: Mapping[str, Any]) -> bool:
