@@ -41,7 +41,8 @@ def service(host: Path, code: bool = True, sent: bool = True, **more: Any) -> Di
     return {
         "name": "shop", "user": {"name": "shop", "uid": None, "group": "shop", "gid": None}, "code_path": str(host / "srv" / "current"), "venv": None,
         "lock_digest": None,
-        "interpreter": None, "version": None, "system_site_packages": False, "release": None, "keep": 3, "static": [], "secret_environment": [], "secret_units": False,
+        "interpreter": None, "version": None, "system_site_packages": False,
+        "release": None, "keep": 3, "static": [], "secret_environment": [], "secret_units": False,
         "code_note": "x", "commands": None,
         "code_source": None, "code_digest": _tree.digest_of(entries) if code else None, "code_pack": str(pack) if code and sent else None,
         "directories": [{"path": str(host / "srv" / "data"), "mode": "0750"}],
