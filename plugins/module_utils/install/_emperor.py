@@ -226,7 +226,10 @@ class Watch:
         except UwsgiConnectError:
             return None
         except UwsgiError as exc:
-            said = traceback_in(self.log.news())
+            news = self.log.news()
+            if "unable to load app" in news:  # lazy-apps: its workers accept before they load it
+                return explain(news)
+            said = traceback_in(news)
             return Problem(str(exc), said) if said else None
         if answer.status != self._wanted if self._wanted else answer.status >= 500:
             return self._unhealthy(answer.status)

@@ -116,8 +116,10 @@ class UwsgiCheck(WebstackModule):
                                 % (name, listen, somaxconn))
         if not os.path.exists(binary):
             return  # of an environment that is still to be made; its vassal is tried out before it serves
-        if not service["binary"]:
+        if binary.startswith("/usr/bin/"):
             self._fit(service, plugins)
+        else:
+            plugins = [plugin for plugin in plugins if plugin not in ("python", "python3")]  # built in
         wrong = unknown_option(options, known_options(binary, tuple(plugins)))
         if wrong:
             version = run([binary, "--version"], check=False).stdout.strip()

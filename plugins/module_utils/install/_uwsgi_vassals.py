@@ -59,10 +59,12 @@ class UwsgiVassals(WebstackModule):
         self.as_a_whole: Dict[str, str] = {}
         known = {name: _releases.Releases(name, vassal["code_path"] or "") for name, vassal in self.vassals.items()}
         self.pending = {name: releases for name, releases in known.items() if releases.pending and name not in self.parked}
-        self.changes = self._plan()
         self.emperor = _processes.main_pid(self.params["unit"])
         seen = _emperor.processes()
         self.binary: str = self.params["binary"] or _emperor.program(self.emperor, seen) or "/usr/bin/uwsgi"
+        for vassal in self.vassals.values():
+            vassal["content"] = _uwsgi_wrapper.fitting(vassal["content"], self.binary)
+        self.changes = self._plan()
         self.beside = _uwsgi_wrapper.differing(self.binary) if self.vassals else []
         self.before = {name: _emperor.find_vassal(name + ".ini", self.emperor, seen) if self.emperor else None for name in self.vassals}
         changed = {self._name(change.path) for change in self.changes if change.target and self._name(change.path) not in self.parked}

@@ -39,6 +39,13 @@ exec "$program" --binary-path "$again" "$@"
 """ % (MARK, PROGRAM_LINE, binary)
 
 
+def fitting(content: str, binary: str) -> str:
+    """A vassal's text for the program that runs it: one from PyPI has Python built in and must not load the distribution's plugin. Pure."""
+    if (program_of(content) or binary).startswith("/usr/bin/"):
+        return content
+    return re.sub(r"(?m)^plugins? = python3?\n", "", content)
+
+
 ROTATION = """# %s
 %s/*.log {
     weekly
