@@ -21,7 +21,7 @@ description:
     an earlier run ended before it could.
   - When only watched files changed, the workers of a vassal with C(master), C(lazy-apps), C(touch-chain-reload), and with C(hook-post-fork) and
     C(pythonpath) for its C(chdir), are replaced one after the other (uWSGI's chain reload). It is reloaded as a whole when something stands in the
-    way that a chain reload leaves as it was - a mule, a spooler, an attached daemon, a static map, a module that the new code lacks, a .pth file.
+    way that a chain reload leaves as it was (a mule, a spooler, an attached daemon, a static map, a module that the new code lacks, a .pth file).
   - A service whose journal says that it runs in a container is left there; its vassal is kept right at the place where it is parked.
 extends_documentation_fragment:
   - gantry.webstack._attributes
@@ -99,7 +99,7 @@ options:
     type: str
     default: webstack-emperor.service
   binary:
-    description: The uWSGI program of vassals that name none in a line C(; Program: PATH). Without it, the emperor's own.
+    description: "The uWSGI program of vassals that name none in a line C(; Program: PATH). Without it, the emperor's own."
     type: path
   timeout:
     description: Seconds that a vassal may take to load, to answer, or to finish its requests.

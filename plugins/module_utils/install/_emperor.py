@@ -98,6 +98,8 @@ def traceback_in(log: str) -> str:
     """The last Python traceback in a log, or an empty text. Pure."""
     lines = log.splitlines()
     starts = [index for index, line in enumerate(lines) if line.startswith("Traceback (most recent call last):")]
+    # Several workers may write at once: one into which nobody else wrote is preferred.
+    starts = [index for index in starts if lines[index + 1:index + 2] and lines[index + 1][:1].isspace()] or starts
     if not starts:
         return ""
     found = [lines[starts[-1]]]
@@ -226,6 +228,7 @@ class Watch:
         except UwsgiConnectError:
             return None
         except UwsgiError as exc:
+            time.sleep(_STEADY)  # a master that logs for its workers is a little behind them
             news = self.log.news()
             if "unable to load app" in news:  # lazy-apps: its workers accept before they load it
                 return explain(news)

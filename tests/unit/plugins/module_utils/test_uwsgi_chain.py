@@ -74,7 +74,7 @@ def test_every_pull_is_a_later_second(tmp_path: Path) -> None:
     trigger.touch()
     text = CHAIN.replace("/etc/webstack/vassals/shop.chain", str(trigger))
     stamps = [int(trigger.stat().st_mtime)]
-    for _ in range(3):
+    for dummy in range(3):
         _uwsgi_chain.pull(text)
         stamps.append(int(trigger.stat().st_mtime))
     assert stamps == sorted(set(stamps))
