@@ -136,9 +136,9 @@ class UwsgiCheck(WebstackModule):
         for plugin in plugins:
             built = plugin_python(plugin)
             if built and wanted and built != wanted:
-                raise WebstackError("service %s: uWSGI's plugin %s is built for Python %s, but the service wants Python %s (%s); install the plugin for it and name "
-                                    "it in uwsgi.options.plugins, or have uWSGI in the service's own lock and set uwsgi.origin to venv"
-                                    % (service["name"], plugin, built, wanted, why))
+                raise WebstackError(
+                    "service %s: uWSGI's plugin %s is built for Python %s, but the service wants Python %s (%s); install the plugin for it and name it in "
+                    "uwsgi.options.plugins, or have uWSGI in the service's own lock and set uwsgi.origin to venv" % (service["name"], plugin, built, wanted, why))
 
 
 def _somaxconn() -> int:
