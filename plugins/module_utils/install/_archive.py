@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import lzma
 import os
 import shutil
 import stat
@@ -12,6 +14,7 @@ import subprocess
 import tarfile
 import time
 import zipfile
+import zlib
 from typing import IO, Iterator, List, Optional, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
@@ -49,7 +52,7 @@ def unpack(archive: str, directory: str) -> None:
             with _tar(archive, found) as opened:
                 for member in opened:
                     _extract(opened, member, directory, links)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as exc:
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as exc:
         raise WebstackError("it is damaged: %s" % exc) from exc
     # Links come last, so that nothing is ever written through one.
     for target, path in links:

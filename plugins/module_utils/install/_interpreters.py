@@ -59,7 +59,8 @@ def choose(wanted: Wish, there: Mapping[str, Found], offered: Mapping[str, str])
     """
     if wanted.interpreter is not None:
         if wanted.interpreter not in there:
-            raise WebstackError("service %s: there is no Python interpreter %s on this host; %s" % (wanted.service, wanted.interpreter, available(there, offered)))
+            raise WebstackError("service %s: there is no Python interpreter %s on this host; %s" % (
+                wanted.service, wanted.interpreter, available(there, offered)))
         version = there[wanted.interpreter].version
         if wanted.version is not None and not fits(wanted.version, version):
             raise WebstackError("service %s: %s is Python %s, not the wanted %s; %s" % (
@@ -136,6 +137,7 @@ def find(named: Iterable[Optional[str]] = ()) -> Dict[str, Found]:
     trees = {os.path.join(prefix, "bin", "python" + ".".join(stamp["version"].split(".")[:2])) for prefix, stamp in registered().items()}
     patterns = [os.path.join(directory, name) for directory in _LOOKED_IN for name in _NAMES]
     paths = {path for pattern in patterns for path in glob.glob(pattern)} | trees | {path for path in named if path}
+    paths = {path for path in paths if not os.path.exists(os.path.join(os.path.dirname(path), "..", "pyvenv.cfg"))}  # a venv below /opt is no interpreter
     versions: Dict[str, Optional[str]] = {}
     found = {}
     for path in sorted(paths):

@@ -10,8 +10,8 @@ import os
 import re
 from typing import Dict, List, NamedTuple, Optional, Set
 
-TOOLS = frozenset(("pip", "setuptools", "wheel"))
-"""What makes a virtual environment; no lock lists them, and nobody minds them."""
+TOOLS = frozenset(("pip", "setuptools", "wheel", "pkg-resources"))
+"""What makes a virtual environment (the last one on Debian 11); no lock lists them, and nobody minds them."""
 
 
 class Lock(NamedTuple):

@@ -58,7 +58,8 @@ def environment(sources: Sources) -> Dict[str, str]:
 
     An index that is named here replaces what the host's pip.conf names; what is not named stays the host's.
     """
-    env = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    env = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never",
+           "UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1"}  # uv trusts what the host trusts, as pip does; the second is the newer name
     if sources.index_url:
         env.update(PIP_INDEX_URL=sources.index_url, UV_INDEX_URL=sources.index_url, UV_DEFAULT_INDEX=sources.index_url)
     if sources.extra_index_urls:
@@ -122,6 +123,8 @@ class Venv:
     def run(self, argv: List[str], env: Optional[Mapping[str, str]] = None) -> str:
         """Run a command as its owner and return what it printed."""
         full = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **(env or {})}
+        if os.environ.get("PIP_CERT"):
+            full.setdefault("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE") or os.environ["PIP_CERT"])
         if self.owner == "root":
             return run(argv, env=full).stdout
         group = _users.known().users.get(self.owner, (0, 0))[1]
@@ -138,8 +141,8 @@ class Venv:
             if self.owner != "root":
                 entry = pwd.getpwnam(self.owner)
                 os.chown(self.at, entry.pw_uid, entry.pw_gid)
-            more = (["--system-site-packages"] if system_site_packages else []) + (["--without-pip"] if uv else []) + ["--prompt", os.path.basename(self.path)]
-            self.run([interpreter, "-m", "venv"] + more + [self.at])
+            more = (["--system-site-packages"] if system_site_packages else []) + (["--without-pip"] if uv else [])
+            self.run([interpreter, "-m", "venv", "--prompt", os.path.basename(self.path)] + more + [self.at])
             self._install(requirements, lock, uv, sources, system_site_packages)
             self._write_stamp(lock, interpreter)
             _relocate.change_paths(self.at, self.path)

@@ -16,7 +16,8 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install import _in
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _python_venvs as venvs
 from ansible_collections.gantry.webstack.plugins.module_utils.install._interpreters import Found
 
-AVAILABLE = {"/usr/bin/python3": Found("3.11.2", "package"), "/opt/py/bin/python3.9": Found("3.9.18", "tree"), "/opt/p/bin/python3.13": Found("3.13.1", "tree")}
+AVAILABLE = {"/usr/bin/python3": Found("3.11.2", "package"),
+             "/opt/py/bin/python3.9": Found("3.9.18", "tree"), "/opt/p/bin/python3.13": Found("3.13.1", "tree")}
 
 
 def test_is_right() -> None:
