@@ -34,7 +34,8 @@ def test_installer() -> None:
     hashed, loose = _requirements.parse_lock("a==1 --hash=x"), _requirements.parse_lock("a==1")
     assert _venv.installer("/v/bin/python", "/r", hashed, None) == [
         "/v/bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", "/r"]
-    assert _venv.installer("/v/bin/python", "/r", loose, "/bin/uv") == ["/bin/uv", "pip", "install", "--python", "/v/bin/python", "--compile-bytecode", "--requirement", "/r"]
+    assert _venv.installer("/v/bin/python", "/r", loose, "/bin/uv") == [
+        "/bin/uv", "pip", "install", "--python", "/v/bin/python", "--compile-bytecode", "--requirement", "/r"]
 
 
 @pytest.fixture(name="host")
@@ -104,7 +105,8 @@ def test_what_the_lock_no_longer_lists_goes(host: Path) -> None:
 
 
 def test_a_new_environment_that_fails_leaves_nothing(host: Path) -> None:
-    with pytest.raises(WebstackError, match="^service shop: its virtual environment .*venv could not be made: No matching distribution found for missing; what was there is as it was$"):
+    message = "^service shop: its virtual environment .*venv could not be made: No matching distribution found for missing; what was there is as it was$"
+    with pytest.raises(WebstackError, match=message):
         run_module(host, "missing==1\n")
     assert not (host / "venv").exists()
 
