@@ -138,7 +138,8 @@ class UwsgiCheck(WebstackModule):
             if built and wanted and built != wanted:
                 raise WebstackError(
                     "service %s: uWSGI's plugin %s is built for Python %s, but the service wants Python %s (%s); install the plugin for it and name it in "
-                    "uwsgi.options.plugins, or have uWSGI in the service's own lock and set uwsgi.origin to venv" % (service["name"], plugin, built, wanted, why))
+                    "uwsgi.options.plugins, or have uWSGI in the service's own lock and set uwsgi.origin to venv"
+                    % (service["name"], plugin, built, wanted, why))
 
 
 def _somaxconn() -> int:
