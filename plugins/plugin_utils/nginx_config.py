@@ -49,6 +49,7 @@ class Location:
     """A location and what becomes of its requests. ``match`` is its text (``/``, ``= /x``, ``~ \\.php$``, ``@app``).
 
     ``passes`` are (directive, target) pairs; ``served`` is the directory of files, by root or alias, None without one.
+    ``outer`` is the location in which it stands, if it is nested.
     """
 
     match: str
@@ -61,6 +62,7 @@ class Location:
     error_pages: tuple[str, ...] = ()
     client_max_body_size: str | None = None
     access_log: str | None = None
+    outer: "Location | None" = None
 
 
 @dataclass
@@ -182,11 +184,13 @@ def _site(server: Directive, http: tuple[Directive, ...]) -> Site:
     return Site(server.file, server.line, listen, names, locations)
 
 
-def _locations(item: Directive, outer: tuple[tuple[Directive, ...], ...]) -> Iterator[Location]:
+def _locations(item: Directive, levels: tuple[tuple[Directive, ...], ...], outer: Location | None = None) -> Iterator[Location]:
     if item.name == "location" and item.args:
-        yield _location(" ".join(item.args), item, item.block, outer)
+        found = _location(" ".join(item.args), item, item.block, levels)
+        found.outer = outer
+        yield found
         for inner in item.block:
-            yield from _locations(inner, (item.block, *outer))
+            yield from _locations(inner, (item.block, *levels), found)
 
 
 def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: tuple[tuple[Directive, ...], ...]) -> Location:
