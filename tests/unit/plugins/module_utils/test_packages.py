@@ -20,5 +20,5 @@ def test_alternatives(installed: dict[str, str], available: set[str] | None, nee
 
 
 def test_only_installed_packages_count() -> None:
-    output = "installed nginx 1.22.1-9\nconfig-files uwsgi-core \ninstalled libc6:amd64 2.36\n"
-    assert _packages.parse_installed(output) == {"nginx": "1.22.1-9", "libc6": "2.36"}
+    output = "hold installed nginx 1.22.1-9\ndeinstall config-files uwsgi-core \ninstall installed libc6:amd64 2.36\n"
+    assert _packages.parse_installed(output) == {"nginx": ("1.22.1-9", True), "libc6": ("2.36", False)}

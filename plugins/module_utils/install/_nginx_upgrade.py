@@ -1,0 +1,148 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A new nginx takes over from the running one without a stop ("Upgrading Executable on the Fly" of nginx's documentation).
+
+Debian's nginx-common stops and starts the service whenever it is configured (``deb-systemd-invoke restart``), and nginx's scripts stop it when
+it is removed for another. Both ask policy-rc.d first, so while dpkg works it says no, and afterwards the new program is started by the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import Callable, Iterator, List
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, run
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files
+
+POLICY = "/usr/sbin/policy-rc.d"
+ASIDE = POLICY + ".webstack"
+UNIT = "nginx.service"
+BINARY = "/usr/sbin/nginx"
+TAKE_OVER_SECONDS = 15.0
+DRAIN_SECONDS = 30.0
+"""How long the old master is waited for; requests that take longer are still answered by it."""
+
+
+def render_policy(pid: int, started: str) -> str:
+    """policy-rc.d that forbids to stop or start nginx, as long as the process that wrote it lives; anything else is asked of the host's own."""
+    return """#!/bin/sh
+# %s
+[ "$(cut -d ' ' -f 22 /proc/%d/stat 2>/dev/null)" = %s ] &&
+for word in "$@"; do
+  case "$word" in nginx|nginx.service) case " $* " in *" status "*) ;; *) exit 101 ;; esac ;; esac
+done
+[ ! -x %s ] || exec %s "$@"
+exit 0
+""" % (_own_files.MARK, pid, started, ASIDE, ASIDE)
+
+
+def clean() -> None:
+    """Put the host's own policy-rc.d back where a killed run left ours."""
+    if os.path.lexists(ASIDE):
+        os.replace(ASIDE, POLICY)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(ASIDE)  # rename(2) leaves two names of one file alone
+    elif os.path.lexists(POLICY):
+        with open(POLICY, encoding="utf-8", errors="replace") as handle:
+            if _own_files.MARK in handle.read(500):
+                os.unlink(POLICY)
+
+
+@contextlib.contextmanager
+def kept_running() -> Iterator[None]:
+    """While dpkg works, nginx is neither stopped nor restarted by the packages' scripts."""
+    clean()
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as handle:
+        stat = handle.read()
+    # cut(1) counts words, and so must this
+    text = render_policy(os.getpid(), stat.split(" ")[21])
+    if os.path.lexists(POLICY):
+        os.link(POLICY, ASIDE, follow_symlinks=False)
+    transaction = _own_files.Transaction()
+    transaction.apply(_own_files.Change(POLICY, None, _own_files.Target(text, 0o755)))
+    try:
+        yield
+    finally:
+        clean()
+
+
+def master() -> int:
+    """The master that has the listening sockets now: the one in the PID file, otherwise systemd's main process; 0 when nginx does not run."""
+    known = _processes.unit_properties(UNIT, "MainPID", "ActiveState", "PIDFile")
+    main = int(known.get("MainPID") or 0) if known.get("ActiveState") in ("active", "reloading") else 0
+    pid = _pid_in(known.get("PIDFile") or "/run/nginx.pid") if main else 0
+    return pid or main
+
+
+def is_outdated(pid: int, binary: str = BINARY) -> bool:
+    """Whether the process runs another program than the one that is on disk."""
+    try:
+        running, there = os.stat("/proc/%d/exe" % pid), os.stat(binary)
+    except OSError:
+        return False
+    return (running.st_dev, running.st_ino) != (there.st_dev, there.st_ino) and os.readlink("/proc/%d/exe" % pid).endswith(" (deleted)")
+
+
+def test() -> None:
+    """``nginx -t`` by the program on disk. Raises WebstackError."""
+    try:
+        run([BINARY, "-t", "-q"])
+    except CommandError as exc:
+        said = [line for line in exc.details.get("stderr", "").splitlines() if "[emerg]" in line]
+        raise WebstackError("the installed nginx refuses the configuration of this host (%s); the former one runs and goes on answering: correct the "
+                            "configuration, or choose another version, and run again" % (said[0].partition("[emerg] ")[2] if said else exc),
+                            **exc.details) from exc
+
+
+def reload() -> None:
+    """Take up modules and files that packages have changed."""
+    test()
+    run(["systemctl", "reload", UNIT])
+
+
+def hand_over() -> List[int]:
+    """Start the program on disk beside the running one, let it have the sockets, and end the old one gracefully.
+
+    Returns (old, new) PIDs. Raises WebstackError, with the old one as it was, when the new one does not come up.
+    """
+    test()
+    if _processes.unit_properties(UNIT, "NeedDaemonReload").get("NeedDaemonReload") == "yes":
+        run(["systemctl", "daemon-reload"])
+    old = master()
+    os.kill(old, signal.SIGUSR2)
+
+    def took_over() -> bool:
+        new = master()
+        return new not in (0, old) and not is_outdated(new) and bool(_processes.children(new, _processes.processes()))
+
+    if not _wait(took_over, TAKE_OVER_SECONDS):
+        raise WebstackError("the new nginx did not take over within %g seconds; the former one goes on answering: see /var/log/nginx/error.log, "
+                            "and run again" % TAKE_OVER_SECONDS)
+    new = master()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(old, signal.SIGQUIT)
+    if _wait(lambda: not os.path.exists("/proc/%d" % old), DRAIN_SECONDS) and not _wait(lambda: _processes.main_pid(UNIT) == new, 5.0):
+        raise WebstackError("nginx was exchanged (process %d), but systemd does not follow: see systemctl status %s" % (new, UNIT))
+    return [old, new]
+
+
+def _pid_in(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as handle:
+            pid = int(handle.read())
+    except (OSError, ValueError):
+        return 0
+    return pid if os.path.exists("/proc/%d" % pid) else 0
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
