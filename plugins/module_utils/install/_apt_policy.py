@@ -61,7 +61,7 @@ def parse_policy(output: str) -> Dict[str, Policy]:
         if line and not line.startswith(" ") and line.endswith(":"):
             end()
             name, known, versions = line[:-1].partition(":")[0], {}, []
-        elif line.startswith("  Installed: ") or line.startswith("  Candidate: "):
+        elif line.startswith(("  Installed: ", "  Candidate: ")):
             key, dummy, value = line.strip().partition(": ")
             known[key] = value
         elif version:

@@ -68,7 +68,7 @@ class Packages(WebstackModule):
         self.installed = self._installed(self.names)
         self.result.update(installed=[], changes=[])
         desired = self._desired_files()
-        ours = self._own_files()
+        ours = self._ours()
         changes = _own_files.plan(desired, ours, _own_files.others_at([path for path in desired if path not in ours]))
         if desired or ours or self.params["state"] == "latest":
             self._configure(desired, changes)
@@ -130,7 +130,7 @@ class Packages(WebstackModule):
     def _preferences(self) -> str:
         return "%s/webstack-%s.pref" % (_apt_sources.PREFERENCES_DIR, _apt_sources.slug(self.params["purpose"]))
 
-    def _own_files(self) -> Dict[str, _own_files.Target]:
+    def _ours(self) -> Dict[str, _own_files.Target]:
         """Our files of this purpose; a key is ours by its name, since it cannot carry a mark."""
         start = _apt_sources.prefix(_apt_sources.slug(self.params["purpose"]))
         ours = _own_files.ours_in(_apt_sources.SOURCES_DIR, start, ".sources")
