@@ -78,8 +78,8 @@ options:
         type: list
         elements: str
       wheel_dir:
-        description: A directory with wheels to install from, on the control node unless O(wheel_dir_on_target). Wheels that the requirements cannot want are not
-          sent, and none are while nothing changes.
+        description: A directory with wheels to install from, on the control node unless O(wheel_dir_on_target). Wheels that the requirements cannot want are
+          not sent; none are while nothing changes.
         type: str
       no_index:
         description: Ask no index at all, for this environment.
@@ -107,8 +107,8 @@ options:
     type: list
     elements: str
   wheel_dir:
-    description: A directory with wheels to install from, on the control node unless O(wheel_dir_on_target). Wheels that the requirements cannot want are not
-      sent, and none are while nothing changes.
+    description: A directory with wheels to install from, on the control node unless O(wheel_dir_on_target). Wheels that the requirements cannot want are
+      sent; none are while nothing changes.
     type: str
   no_index:
     description: Ask no index at all.

@@ -186,8 +186,7 @@ class Packages(WebstackModule):
             if apt is not host:
                 policies = apt.policies(self.names + [name for name in stale if name not in self.names])
             actions = _apt_policy.plan(self.items, policies, given, self.params["version"], self.params["state"] == "latest", stale)
-            actions = self._possible(actions, policies)
-            self._apply(apt, changes, actions)
+            self._apply(apt, changes, self._possible(self._without_displaced(apt, actions), policies))
 
     @staticmethod
     def _came_from(host: _apt.Apt, sites: Sequence[_apt_sources.Site]) -> List[str]:
@@ -195,6 +194,23 @@ class Packages(WebstackModule):
             return []
         everything = run(["dpkg-query", "--show", "--showformat", "${Package}\\n"]).stdout.split()
         return _apt_policy.came_from(host.policies(everything), sites)
+
+    def _without_displaced(self, apt: _apt.Apt, actions: List[Action]) -> List[Action]:
+        """Less the packages that go because the wanted ones take their place, as when a vendor's one package replaces a distribution's several."""
+        wanted = [action for action in actions if action.name in self.names]
+        if len(wanted) == len(actions) or not wanted:
+            return actions
+        try:
+            displaced = apt.removals(["install", "--yes", "--no-install-recommends", *self._words(wanted)])
+        except CommandError:
+            return actions
+        return [action for action in actions if action.name not in displaced]
+
+    def _words(self, actions: Sequence[Action]) -> List[str]:
+        """What ``apt-get install`` is told to bring these packages to their versions."""
+        own = any(name in self.installed and self.installed[name].held for name in self._held_by_us())
+        arguments = ["--allow-downgrades"] + (["--allow-change-held-packages"] if own else [])
+        return arguments + ["%s=%s" % (action.name, action.after) if action.after else action.name for action in actions]
 
     def _possible(self, actions: List[Action], policies: Dict[str, _apt_policy.Policy]) -> List[Action]:
         """Refuse what cannot be: a package that no source has, or one that somebody holds."""
@@ -216,9 +232,8 @@ class Packages(WebstackModule):
 
     def _apply(self, apt: _apt.Apt, changes: List[_own_files.Change], actions: List[Action]) -> None:
         own = [name for name in self._held_by_us() if name in self.installed and self.installed[name].held]
-        arguments = ["--allow-downgrades"] + (["--allow-change-held-packages"] if own else [])
-        words = ["%s=%s" % (action.name, action.after) if action.after else action.name for action in actions]
-        removed = self._removals(apt, arguments + words) if words else []
+        words = self._words(actions) if actions else []
+        removed = self._removals(apt, words) if words else []
         hold = self._to_hold(actions)
         release = [] if self.params["hold"] else own
         self.result.update(installed=[action.name for action in actions if action.kind == "install"],
@@ -236,12 +251,12 @@ class Packages(WebstackModule):
             # What is given up goes last: until then a killed run's successor sees from where the packages came.
             for change in sorted(changes, key=lambda change: change.target is None):
                 if change.target is None and words:
-                    self._install(apt, arguments + words, [action.name for action in actions])
+                    self._install(apt, words, [action.name for action in actions])
                     words = []
                 os.makedirs(os.path.dirname(change.path), exist_ok=True)
                 transaction.apply(change)
             if words:
-                self._install(apt, arguments + words, [action.name for action in actions])
+                self._install(apt, words, [action.name for action in actions])
             for verb, names in (("hold", hold), ("unhold", release)):
                 if names:
                     run(["apt-mark", verb] + names)
