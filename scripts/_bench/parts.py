@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import CACHE, LOGS, ROOT, BenchError, control, logged, output, say
+from . import CACHE, LOGS, ROOT, BenchError, control, engine, images, logged, output, say, setup_lock
 from .report import Outcome, Report
 
 LEFTOVERS = ("extensions/molecule", "tests", "scripts", ".ci", ".cache", ".git", ".gitignore", ".ansible-lint", "pyproject.toml", "requirements-dev")
@@ -39,10 +39,10 @@ def _junit(path: Path, code: int) -> tuple[int, int]:
     return total - bad - skipped, bad or int(code != 0)
 
 
-def _pytest(report: Report, name: str, argv: list[str], env: dict[str, str] | None = None) -> None:
+def _pytest(report: Report, name: str, argv: list[str], env: dict[str, str] | None = None, timeout: float = 300) -> None:
     junit = LOGS / f"{name.replace(' ', '-')}.xml"
     junit.unlink(missing_ok=True)
-    report.check(name, [*argv, f"--junit-xml={junit}"], count=lambda code, text: _junit(junit, code), env=env, timeout=300)
+    report.check(name, [*argv, f"--junit-xml={junit}"], count=lambda code, text: _junit(junit, code), env=env, timeout=timeout)
 
 
 def unit(report: Report) -> None:
@@ -77,14 +77,22 @@ def _target_venv(python: Path) -> Path:
     return venv / "bin/python"
 
 
+def properties(report: Report) -> None:
+    """Generated service lists: completed and rendered in thousands, and a few of them installed on a real host."""
+    with setup_lock():
+        engine.setup()
+        images.ensure("bookworm")
+    _pytest(report, "property", [control.tool("python"), "-m", "pytest", "-q", "--import-mode=prepend", "-o", "addopts=-ra", "tests/property"], timeout=600)
+
+
 def types(report: Report) -> None:
     """mypy over everything written in Python, under the names by which the code imports itself."""
     config = ["--config-file", str(ROOT / "pyproject.toml")]
     report.check("mypy plugins", [control.tool("mypy"), *config, "ansible_collections/gantry/webstack/plugins"], cwd=control.TREE,
                  env={"MYPYPATH": str(control.TREE)})
-    ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults") if (ROOT / path).is_dir()]
+    ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults", "tests/property") if (ROOT / path).is_dir()]
     report.check("mypy scripts and tests", [control.tool("mypy"), *config, *ours],
-                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults"})
+                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults:{ROOT}/tests/property"})
 
 
 def lint(report: Report) -> None:

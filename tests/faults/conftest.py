@@ -18,6 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 APPS = ROOT / "tests/apps"
+PREFIX = os.environ.get("WEBSTACK_HOST_PREFIX", "webstack-molecule")
 SITES = {"httpbin": ("httpbin.test", "/get"), "pypiserver": ("pypi.test", "/simple/"), "guestbook": ("guestbook.test", "/")}
 
 
@@ -48,7 +49,7 @@ class Host:
     """The host under test, looked at from outside."""
 
     def __init__(self, name: str, directory: Path) -> None:
-        self.container, self.plans, self.inventory = f"webstack-molecule-{name}", directory / "plans", directory / "inventory.json"
+        self.container, self.plans, self.inventory = f"{PREFIX}-{name}", directory / "plans", directory / "inventory.json"
         variables = {"ansible_connection": "community.docker.docker", "ansible_host": self.container, "ansible_python_interpreter": "/usr/bin/python3"}
         self.name = name
         self.inventory.write_text(json.dumps({"all": {"hosts": {name: variables}}}), encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from _bench import hosts
-from conftest import APPS, Host
+from conftest import APPS, PREFIX, Host
 
 
 def service(plan: dict[str, Any], name: str) -> dict[str, Any]:
@@ -78,11 +78,11 @@ def test_a_full_disk_during_the_build(pristine: Host) -> None:
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Host]:
     """A bare host without nginx, uWSGI or an engine, that reaches no package mirror."""
-    hosts.start("webstack-molecule-empty", "bookworm")
+    hosts.start(f"{PREFIX}-empty", "bookworm")
     found = Host("empty", tmp_path)
     found.run("sh", "-c", "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*; rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb")
     yield found
-    hosts.remove("webstack-molecule-empty")
+    hosts.remove(f"{PREFIX}-empty")
 
 
 def test_a_host_without_nginx(empty: Host) -> None:
