@@ -208,7 +208,8 @@ def test_a_run_killed_at_each_step(web: Web, target: bool, delay: float) -> None
 
 
 def test_nginx_edited_by_hand_soundly(web: Web) -> None:
-    web.run("sh", "-c", "echo 'server { listen 80; server_name own.test; return 204; }' > /etc/nginx/conf.d/own.conf; sed -i 1a#edit /etc/nginx/conf.d/webstack-app01.conf")
+    web.run("sh", "-c", "echo 'server { listen 80; server_name own.test; return 204; }' > /etc/nginx/conf.d/own.conf")
+    web.run("sed", "-i", "1a#edit", "/etc/nginx/conf.d/webstack-app01.conf")
     try:
         web.install(web.good)
         assert web.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: own.test", "http://127.0.0.1/") == "204"
