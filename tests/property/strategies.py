@@ -40,7 +40,7 @@ def service(draw: st.DrawFn, name: str) -> dict[str, Any]:
     if draw(st.booleans()):
         made["state"] = [{"path": f"/srv/{name}-state"}]
     if draw(st.booleans()):
-        made["secrets"] = [{"name": "TOKEN", "source": f"uwsgi:/etc/webstack/vassals/{name}.ini"}]
+        made["secrets"] = [{"name": "TOKEN"}]
     if draw(st.booleans()):
         made["schedule"] = [{"when": f"{draw(st.integers(0, 59))} 4 1 1 *", "command": "/bin/true"}]
     return made
