@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from hypothesis import given, settings
-from strategies import secrets_of, service_lists
+from strategies import service_lists
 
 from ansible_collections.gantry.webstack.plugins.plugin_utils import install_args, model, render_nginx, render_uwsgi
 
@@ -33,9 +33,8 @@ def test_a_plan_of_completed_services_survives_its_file(services: list[model.Ser
 @given(service_lists(least=1))
 def test_one_service_renders_alike_whatever_stands_beside_it(services: list[model.Service]) -> None:
     done = model.complete_all(services)
-    values = secrets_of(services)
-    together = [install_args.vassals(done, values), install_args.sites(done), install_args.webapps(done)]
-    alone = [[item for one in done for item in install_args.vassals([one], values)], [item for one in done for item in install_args.sites([one])],
+    together = [install_args.vassals(done), install_args.sites(done), install_args.webapps(done)]
+    alone = [[item for one in done for item in install_args.vassals([one])], [item for one in done for item in install_args.sites([one])],
              [item for one in done for item in install_args.webapps([one])]]
     assert together == alone
 
