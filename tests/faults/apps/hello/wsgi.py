@@ -1,9 +1,13 @@
 """Says its greeting."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
+from typing import Any
 
 
-def application(environ, start_response):
+def application(environ: Any, start_response: Callable[[str, list[tuple[str, str]]], Any]) -> list[bytes]:
     """Answers every request alike."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [os.environ.get("GREETING", "-").encode()]
