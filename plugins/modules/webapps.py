@@ -239,6 +239,12 @@ contained:
   type: list
   elements: str
   sample: []
+units:
+  description: Units and crontabs of services of ours that are on the host; what no service wants any more is among them.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/webstack-shop-mails.service]
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -75,6 +75,12 @@ def service_of(text: str) -> Optional[str]:
     return first[len("# " + _own_files.MARK + " Service "):-1]
 
 
+def of_services() -> Dict[str, _own_files.Target]:
+    """The units and crontabs on this host that belong to services of ours (path -> content)."""
+    units = {path: target for path, target in _own_files.ours_in(DIRECTORY, PREFIX).items() if service_of(target.text)}
+    return {**units, **_own_files.ours_in(CRON_DIR, PREFIX)}
+
+
 class SystemdUnits(WebstackModule):
     """The module's behaviour; see the documentation of systemd_units."""
 
@@ -135,8 +141,7 @@ class SystemdUnits(WebstackModule):
     def _stale(self) -> List[_own_files.Change]:
         """Units and crontabs of ours that no service wants any more."""
         wanted = {self._path(unit["name"]) for unit in self.params["units"]}
-        ours = {path: target for path, target in _own_files.ours_in(DIRECTORY, PREFIX).items() if service_of(target.text) and path not in wanted}
-        ours.update(_own_files.ours_in(CRON_DIR, PREFIX))
+        ours = {path: target for path, target in of_services().items() if path not in wanted}
         return [_own_files.Change(path, target, None) for path, target in ours.items() if not self._in_container(service_of(target.text))]
 
     # Doing it.

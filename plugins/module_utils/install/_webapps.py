@@ -16,6 +16,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install import (
     _own_files,
     _releases,
     _secret_files,
+    _systemd_units,
     _webapp_commands,
     _webapp_files,
     _webapp_releases,
@@ -183,6 +184,7 @@ class Webapps(WebstackModule):
         self.result.update(code=sorted(name for name, plan in self.plans.items() if plan.changes), contained=sorted(self.contained),
                            due=[service["name"] for service in self.services if self._due(service)],
                            staged={name: plan.told() for name, plan in self.plans.items()},
+                           units=sorted(_systemd_units.of_services()),
                            releases={name: plan.releases.listing() for name, plan in self.plans.items()})
 
     def _due(self, service: Mapping[str, Any]) -> bool:
