@@ -7,7 +7,7 @@
     ./scripts/bench install --services N       how many services the large host has (50)
     ./scripts/bench install --suite SUITE      what the hosts are made of (bookworm)
 
-The hosts have no network: nothing can be downloaded. Their packages lie in apt's cache, the services' one wheel in /opt/wheels.
+The hosts have no network when they are installed on: nothing can be downloaded. Their packages lie in apt's cache, the services' one wheel in /opt/wheels.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ HERE = ROOT / "scripts/_bench/install-bench"
 PLACE = CACHE / "bench"
 PARTS = ("tasks", "unchanged", "change", "first", "hosts")
 PREFIX = os.environ.get("WEBSTACK_HOST_PREFIX", "webstack") + "-bench"
+PACKAGES = ("python3", "python3-venv", "uwsgi-core", "uwsgi-plugin-python3", "nginx", "logrotate")
 TASKS_BOUND = 15
 PING = "- {hosts: all, gather_facts: false, tasks: [{ansible.builtin.ping: }]}\n"
 
@@ -84,7 +85,9 @@ class Bench:
         container = f"{PREFIX}-{name}"
         hosts.remove(container)
         self._made.append(container)
-        hosts.start(container, self.options.suite, "--network", "none", *flags)
+        hosts.start(container, self.options.suite, *flags)
+        self.on(container, "apt-get", "-qq", "install", "--download-only", "--yes", "--no-install-recommends", *PACKAGES)
+        logged(["docker", "network", "disconnect", "bridge", container], "bench", hint="")
         copies = [(f"{HERE}/.", "/opt/bench"), (f"{self.work}/wheels", "/opt/wheels"), (f"{self.work}/requirements.txt", "/opt/bench/requirements.txt"),
                   (f"{self.work}/pip.conf", "/etc/pip.conf")]
         for source, target in copies:

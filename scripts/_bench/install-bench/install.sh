@@ -15,7 +15,7 @@ put() {
 }
 
 missing=
-for package in python3 python3-venv uwsgi-core uwsgi-plugin-python3 nginx; do
+for package in python3 python3-venv uwsgi-core uwsgi-plugin-python3 nginx logrotate; do
   case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true) in installed) ;; *) missing="$missing $package" ;; esac
 done
 # shellcheck disable=SC2086
@@ -23,6 +23,17 @@ done
 
 mkdir -p /etc/webstack/vassals /var/log/webstack
 if put /etc/systemd/system/webstack-emperor.service 644 root:root < "$here/emperor.service"; then changed_units=yes; fi
+put /etc/logrotate.d/webstack 644 root:root <<LOGROTATE || :
+/var/log/webstack/*.log {
+    weekly
+    rotate 4
+    compress
+    missingok
+    notifempty
+    copytruncate
+    su root root
+}
+LOGROTATE
 
 number=1
 while [ "$number" -le "$services" ]; do
