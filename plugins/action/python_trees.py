@@ -17,7 +17,7 @@ MODULE = "gantry.webstack.python_trees"
 class ActionModule(ActionBase):
     """One call of the module when nothing is to be sent, two otherwise."""
 
-    TRANSFERS_FILES = True
+    TRANSFERS_FILES = False  # it would cost every run two more round trips; a directory for what is sent is made when it is needed
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

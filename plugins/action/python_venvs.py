@@ -23,7 +23,7 @@ MODULE = "gantry.webstack.python_venvs"
 class ActionModule(ActionBase):
     """One call of the module; two where an environment changes and its wheels lie on the control node."""
 
-    TRANSFERS_FILES = True
+    TRANSFERS_FILES = False  # it would cost every run two more round trips; a directory for what is sent is made when it is needed
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
