@@ -136,12 +136,6 @@ kept:
   type: list
   elements: str
   sample: []
-packages_missing:
-  description: Those of O(packages) that are not installed.
-  returned: success
-  type: list
-  elements: str
-  sample: [python3-venv]
 """
 
 from ansible.module_utils.basic import AnsibleModule

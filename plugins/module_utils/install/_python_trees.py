@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule, run
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _archive, _interpreters, _packages, _relocate
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _archive, _interpreters, _relocate
 
 ROOT = "/opt/webstack/python"
 _SEARCHED = ("/srv", "/opt", "/home", "/var/www", "/var/lib", "/usr/local", "/root")
@@ -83,13 +83,6 @@ def _made_of(venv: str, prefix: str) -> bool:
     return os.path.realpath(os.path.join(venv, "bin", "python")).startswith(prefix + "/")
 
 
-def packages_missing(names: Sequence[str]) -> List[str]:
-    """Those of the packages that are not installed."""
-    choices = [choice for item in names for choice in _packages.alternatives(item)]
-    argv = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${binary:Package} ${Version}\\n", "--"]
-    return _packages.missing(names, _packages.parse_installed(run(argv + choices, check=False).stdout)) if choices else []
-
-
 class PythonTrees(WebstackModule):
     """The module's behaviour; see the documentation of python_trees."""
 
@@ -104,7 +97,7 @@ class PythonTrees(WebstackModule):
         for tree in todo:
             self._check_place(tree, stamps)
         self.result.update(unpacked=[tree["prefix"] for tree in todo], removed=[prefix for prefix in gone if not kept[prefix]],
-                           kept=[prefix for prefix in gone if kept[prefix]], packages_missing=packages_missing(self.params["packages"]))
+                           kept=[prefix for prefix in gone if kept[prefix]])
         self.changed = bool(todo or self.result["removed"])
         packs = dict(zip([pack["sha256"] for pack in self.params["packs"]], [pack["path"] for pack in self.params["packs"]]))
         needed = sorted({tree["sha256"] for tree in todo} - set(packs))

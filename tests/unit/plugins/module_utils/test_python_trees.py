@@ -67,7 +67,6 @@ def a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(_paths, "TREES", str(tmp_path / "state" / "trees.json"))
     monkeypatch.setattr(_interpreters, "_LOOKED_IN", ())
-    monkeypatch.setattr(_python_trees, "packages_missing", lambda names: [])
     monkeypatch.setattr(_interpreters, "offered_packages", lambda: {"python3.13": "3.13.5"})
     monkeypatch.setattr(_interpreters, "version_of", lambda path: Path(path).read_text() if Path(path).is_file() else None)
     monkeypatch.setattr(_python_trees, "_SEARCHED", (str(tmp_path / "srv"),))
