@@ -66,7 +66,7 @@ def unpack(archive: str, directory: str) -> None:
 @contextlib.contextmanager
 def _tar(archive: str, found: str) -> Iterator[tarfile.TarFile]:
     if found != "zst":
-        with tarfile.open(archive, "r:" + ("" if found == "tar" else found)) as opened:
+        with tarfile.open(archive, mode="r:*") as opened:
             yield opened
         return
     zstd = shutil.which("zstd")

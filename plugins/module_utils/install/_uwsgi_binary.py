@@ -8,7 +8,7 @@ import difflib
 import functools
 import os
 import re
-from typing import Any, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, run
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _elf
@@ -18,7 +18,7 @@ PLUGIN_DIRS = ("/usr/lib/uwsgi/plugins", "/usr/lib/uwsgi")
 
 def options_in(text: str) -> FrozenSet[str]:
     """The option names, long and short, in the output of ``uwsgi --help``. Pure."""
-    names = set()
+    names: Set[str] = set()
     for line in text.splitlines():
         match = re.match(r"\s+(?:-(\S)\|)?--([\w.-]+)", line)
         if match:
