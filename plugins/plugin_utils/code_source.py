@@ -16,11 +16,12 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ansible.module_utils.urls import open_url
 
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
 
@@ -201,7 +202,7 @@ def _download(url: str, target: Path, sha256: str, place: str) -> None:
         raise SourceError(f"{place}: only http, https and file are supported")
     fd, name = tempfile.mkstemp(dir=target.parent)
     try:
-        with os.fdopen(fd, "wb") as handle, urllib.request.urlopen(url, timeout=60) as answer:
+        with os.fdopen(fd, "wb") as handle, open_url(url, timeout=60) as answer:
             shutil.copyfileobj(answer, handle)
         found = _sum(Path(name))
         if found != sha256:

@@ -47,7 +47,7 @@ def listing() -> Listing:
     """Look at the host; logs, byte code, locks and what Ansible puts into /tmp are no service's things."""
     found = on("sh", "-c", "find /etc /srv /opt /run/uwsgi /run/webstack /var/lib/webstack /var/spool/cron /usr/local -xdev "
                            "-name __pycache__ -prune -o -type f -exec sha256sum {} + -o ! -type d -printf 'other  %p\\n' 2>/dev/null || true")
-    files = {path: digest for digest, _, path in (line.partition("  ") for line in found.splitlines())}
+    files = {path: digest for digest, _space, path in (line.partition("  ") for line in found.splitlines())}
     vassals: dict[str, set[str]] = {}
     for line in on("ps", "-eo", "pid,args").splitlines():
         match = re.search(r"--ini (\S+)\.ini$", line)

@@ -9,8 +9,9 @@ import hashlib
 import re
 import urllib.error
 import urllib.parse
-import urllib.request
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from ansible.module_utils.urls import open_url
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files
@@ -136,7 +137,7 @@ def held_in(preferences: str) -> List[str]:
 def fetch(url: str, name: str) -> bytes:
     """A key from its URL. Raises WebstackError."""
     try:
-        with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:
+        with open_url(url, timeout=FETCH_SECONDS) as answer:
             data: bytes = answer.read(1 << 20)
             return data
     except (OSError, ValueError, urllib.error.URLError) as exc:

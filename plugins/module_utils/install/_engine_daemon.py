@@ -145,8 +145,9 @@ class EngineDaemon(WebstackModule):
                 run(["systemctl", "reset-failed", self.unit], check=False)
                 run(["systemctl", "reload-or-restart" if _processes.main_pid(self.unit) else "start", self.unit], check=False)
             self._note({tuple(path) for path in self._stamp().get("ours", [])}, "")
-            raise WebstackError("%s; %s, and the engine %s" % (exc, "daemon.json was put back" if undone else "nothing was changed",
-                                                              "runs as before" if _processes.main_pid(self.unit) else "does not run"), **exc.details) from exc
+            left = "daemon.json was put back" if undone else "nothing was changed"
+            engine = "runs as before" if _processes.main_pid(self.unit) else "does not run"
+            raise WebstackError("%s; %s, and the engine %s" % (exc, left, engine), **exc.details) from exc
 
     def _validate(self, change: _own_files.Change) -> None:
         """``dockerd --validate``, where the engine has it (23.0 and newer); an older one is asked by starting it."""

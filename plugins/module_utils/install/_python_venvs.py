@@ -127,5 +127,3 @@ def unpack_wheels(pack: str, directory: str) -> None:
                     shutil.copyfileobj(source, handle)
     for path in [directory] + [os.path.join(directory, name) for name in os.listdir(directory)]:
         os.chmod(path, 0o755)
-
-

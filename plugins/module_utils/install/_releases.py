@@ -54,7 +54,9 @@ def link(target: str, path: str) -> None:
     """Make or change a symbolic link in one step."""
     if os.path.islink(path) and os.readlink(path) == target:
         return
-    temporary = tempfile.mktemp(prefix=".webstack-link-", dir=os.path.dirname(path))
+    temporary = os.path.join(os.path.dirname(path), ".webstack-link-%d" % os.getpid())
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
     os.symlink(target, temporary)
     try:
         os.rename(temporary, path)

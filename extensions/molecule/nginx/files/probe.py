@@ -92,13 +92,14 @@ def look():
     agreed, names = alpn()
     pages = ask("shop.test", "/pages/copyright", tls=True)
     gone = ask("shop.test", "/gone", tls=True)
+    to_https, to_host = ask("shop.test", "/a?b"), ask("www.shop.test", "/a?b", tls=True)
     connection = http.client.HTTPConnection("127.0.0.1", 9010, timeout=10)
     connection.request("GET", "/status")
     slow = [ask("admin.test", "/slow/x")[0] for _number in range(6)]
     return {
         "alpn": agreed, "names": names,
-        "to_https": (lambda answer: [answer[0], answer[1].get("location")])(ask("shop.test", "/a?b")),
-        "to_host": (lambda answer: [answer[0], answer[1].get("location")])(ask("www.shop.test", "/a?b", tls=True)),
+        "to_https": [to_https[0], to_https[1].get("location")],
+        "to_host": [to_host[0], to_host[1].get("location")],
         "pages": [pages[0], pages[1]], "gone": [gone[0], gone[1], gone[2].decode()],
         "internal": ask("shop.test", "/missing.html", tls=True)[2].decode(),
         "who": [ask("shop.test", "/who", tls=True, User_Agent=agent)[2].decode() for agent in ("Firefox", "a robot")],

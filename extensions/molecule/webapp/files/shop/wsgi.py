@@ -1,6 +1,7 @@
 """A service of which each release tells its version and the token that it was given."""
 
 import hashlib
+import importlib
 import os
 import pathlib
 
@@ -8,7 +9,7 @@ VERSION = (pathlib.Path(__file__).parent / "VERSION").read_text(encoding="utf-8"
 TOKEN = hashlib.sha256(os.environ["TOKEN"].encode()).hexdigest()[:8]
 
 if VERSION == "broken":
-    import nothing_of_that_name  # noqa: F401
+    importlib.import_module("nothing_of_that_name")
 
 
 def application(environ, start_response):
