@@ -15,7 +15,7 @@ import shutil
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
-from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule, run
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule, host_lock, run
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _archive, _interpreters, _relocate
 
 ROOT = "/opt/webstack/python"
@@ -104,11 +104,12 @@ class PythonTrees(WebstackModule):
         if needed and not self.check_mode:
             self.result["archives_needed"] = needed
             return
-        for tree in todo:
-            if not self.check_mode:
-                self._put(tree, packs[tree["sha256"]], tree["prefix"] in stamps)
-            self.add_diff("interpreter tree " + tree["prefix"], _told(stamps.get(tree["prefix"])), _told(tree))
-        self._remove(kept, stamps)
+        with contextlib.nullcontext() if self.check_mode or not self.changed else host_lock():
+            for tree in todo:
+                if not self.check_mode:
+                    self._put(tree, packs[tree["sha256"]], tree["prefix"] in stamps)
+                self.add_diff("interpreter tree " + tree["prefix"], _told(stamps.get(tree["prefix"])), _told(tree))
+            self._remove(kept, stamps)
 
     @staticmethod
     def _version(tree: Mapping[str, Any], there: Mapping[str, _interpreters.Found]) -> Optional[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import tempfile
 from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal
-from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule, host_lock
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _interpreters, _python_trees, _requirements
 from ansible_collections.gantry.webstack.plugins.module_utils.install._venv import Sources, Venv, failure, is_right
 
@@ -60,7 +61,8 @@ class PythonVenvs(WebstackModule):
         if lacking and not self.params.get("wheel_pack") and not self.check_mode:
             self.result["wheels_needed"] = lacking
             return
-        with tempfile.TemporaryDirectory(prefix="webstack-wheels-") as sent:
+        # Two runs at once would build in one place.
+        with contextlib.nullcontext() if self.check_mode or not steps else host_lock(), tempfile.TemporaryDirectory(prefix="webstack-wheels-") as sent:
             if self.params.get("wheel_pack"):
                 unpack_wheels(self.params["wheel_pack"], sent)
             for step in steps:

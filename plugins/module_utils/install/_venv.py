@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pwd
@@ -16,6 +17,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _users
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, run
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _relocate, _requirements
+
+_FULL = 1 << 20
+"""Bytes free below which a file system counts as full."""
 
 
 class Stamp(NamedTuple):
@@ -129,8 +133,9 @@ class Venv:
             return run(argv, env=full).stdout
         group = _users.known().users.get(self.owner, (0, 0))[1]
         names = {gid: name for name, gid in _users.known().groups.items()}
+        # a service's user has no home to keep a cache in
         passed = {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "UV_", "SSL_CERT_", "http", "HTTP", "no_proxy", "NO_PROXY"))}
-        return _users.run_as(self.owner, names.get(group, "root"), argv, {"LC_ALL": "C.UTF-8", **passed, **full}, "/").stdout
+        return _users.run_as(self.owner, names.get(group, "root"), argv, {"LC_ALL": "C.UTF-8", "UV_NO_CACHE": "1", **passed, **full}, "/").stdout
 
     def build(self, interpreter: str, requirements: str, lock: _requirements.Lock, uv: Optional[str], sources: Sources, system_site_packages: bool) -> None:
         """Build it from nothing at ``at``, and put it in place in one step. What is at ``path`` stays as it is until then."""
@@ -148,8 +153,11 @@ class Venv:
             _relocate.change_paths(self.at, self.path)
             _relocate.put(self.at, self.path)
             os.utime(_paths.venv_stamp(self.path))  # whoever has started from the former one until now is older than this
-        except BaseException:
+        except BaseException as exc:
+            full = shutil.disk_usage(os.path.dirname(self.at)).free < _FULL
             shutil.rmtree(self.at, ignore_errors=True)
+            if full and isinstance(exc, CommandError):  # pip and ensurepip do not always say so
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.at) from exc
             raise
 
     def _install(self, requirements: str, lock: _requirements.Lock, uv: Optional[str], sources: Sources, system_site_packages: bool) -> None:

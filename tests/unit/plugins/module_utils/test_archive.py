@@ -18,7 +18,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._module imp
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _archive
 
 
-def make(path: Path, mode: str, **members: Dict[str, Any]) -> Path:
+def make(path: Path, mode: Any, **members: Dict[str, Any]) -> Path:
     """A tar of ``members``: name -> what its TarInfo has, ``content`` aside."""
     with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
         for name, told in members.items():

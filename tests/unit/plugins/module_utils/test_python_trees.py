@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tarfile
 from pathlib import Path
@@ -65,6 +66,7 @@ class Host:
 @pytest.fixture(name="host")
 def a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(_python_trees, "host_lock", contextlib.nullcontext)
     monkeypatch.setattr(_paths, "TREES", str(tmp_path / "state" / "trees.json"))
     monkeypatch.setattr(_interpreters, "_LOOKED_IN", ())
     monkeypatch.setattr(_interpreters, "offered_packages", lambda: {"python3.13": "3.13.5"})

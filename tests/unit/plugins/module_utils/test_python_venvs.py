@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 from unittest.mock import MagicMock
@@ -42,6 +43,7 @@ def test_installer() -> None:
 def a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host below tmp_path whose pip writes dist-info directories by itself; ``commands`` notes what was run."""
     monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(venvs, "host_lock", contextlib.nullcontext)
     monkeypatch.setattr(_interpreters, "find", lambda named: AVAILABLE)
     monkeypatch.setattr(_interpreters, "offered_packages", lambda: {"python3.11": "3.11.2"})
     monkeypatch.setattr(venvs.shutil, "which", lambda name, path=None: None)
