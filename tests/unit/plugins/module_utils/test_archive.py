@@ -20,7 +20,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install import _ar
 
 def make(path: Path, mode: Any, **members: Dict[str, Any]) -> Path:
     """A tar of ``members``: name -> what its TarInfo has, ``content`` aside."""
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(path, mode) as archive:
         for name, told in members.items():
             info = tarfile.TarInfo(told.get("name", name))
             content = told.get("content", b"")
