@@ -27,6 +27,12 @@ options:
     description: The settings, as C(daemon.json) has them.
     type: dict
     required: true
+  defaults:
+    description:
+      - Settings that hold where neither O(settings) nor somebody else's keys in the file say anything.
+      - C(log-opts) are left out with a logging driver that keeps no files, and C(live-restore) on a member of a swarm, which cannot have it.
+    type: dict
+    default: {}
   path:
     description: The file.
     type: path
@@ -66,6 +72,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install._engine_da
 def main() -> None:
     spec = {
         "settings": {"type": "dict", "required": True},
+        "defaults": {"type": "dict", "default": {}},
         "path": {"type": "path", "default": "/etc/docker/daemon.json"},
         "unit": {"type": "str", "default": "docker.service"},
         "timeout": {"type": "int", "default": 60},

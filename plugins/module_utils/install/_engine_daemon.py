@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _engine, _journal, _paths, _processes
-from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule, run
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, run
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files
 
 Leaf = Tuple[str, ...]
@@ -36,6 +36,27 @@ def leaves(settings: Mapping[str, Any], above: Leaf = ()) -> Dict[Leaf, Any]:
         else:
             found[(*above, key)] = value
     return found
+
+
+ROTATED = ("json-file", "local")
+"""Logging drivers that keep files on the host and take max-size and max-file; others refuse these."""
+
+
+def completed(wanted: Mapping[str, Any], defaults: Mapping[str, Any], others: Mapping[str, Any], swarm: bool = False) -> Settings:
+    """``wanted`` with the defaults where neither it nor ``others`` (what somebody else has set) says anything. Pure.
+
+    A member of a swarm cannot have live-restore (dockerd refuses to start).
+    """
+    done: Settings = dict(wanted)
+    for key, value in defaults.items():
+        if isinstance(value, Mapping) and isinstance(done.get(key, {}), Mapping) and isinstance(others.get(key, {}), Mapping):
+            inner = {name: one for name, one in value.items() if name not in others.get(key, {})}
+            done[key] = {**inner, **done.get(key, {})}
+        elif key not in done and key not in others and not (swarm and key == "live-restore"):
+            done[key] = value
+    if done.get("log-driver", others.get("log-driver", "json-file")) not in ROTATED:
+        done["log-opts"] = wanted.get("log-opts", {})
+    return {key: value for key, value in done.items() if value != {} or key in wanted}
 
 
 def merged(current: Mapping[str, Any], wanted: Mapping[str, Any], ours: Set[Leaf]) -> Settings:
@@ -93,7 +114,8 @@ class EngineDaemon(WebstackModule):
         stamp = self._stamp()
         before = read(there.text if there else None, self.path)
         ours = {tuple(path) for path in stamp.get("ours", [])}
-        after = merged(before, self.params["settings"], ours)
+        settings = completed(self.params["settings"], self.params["defaults"], merged(before, {}, ours), self._in_swarm(before))
+        after = merged(before, settings, ours)
         todo = way(before, after) or stamp.get("pending", "")
         if there is None and not after:
             todo = ""
@@ -105,10 +127,10 @@ class EngineDaemon(WebstackModule):
             self.add_diff(self.unit, "does not run what is in %s\n" % self.path, "%s\n" % todo)
         if self.check_mode:
             return
-        keep = sorted(leaves(self.params["settings"]))
+        keep = sorted(leaves(settings))
         if todo:
             self._note(ours | set(keep), todo)
-            self._act(_own_files.Change(self.path, there, _own_files.Target(text, there.mode if there else 0o644)), before != after, todo, after)
+            self._act(ours, _own_files.Change(self.path, there, _own_files.Target(text, there.mode if there else 0o644)), before != after, todo, after)
         if todo or {tuple(path) for path in keep} != ours:
             self._note(keep, "")
 
@@ -128,13 +150,12 @@ class EngineDaemon(WebstackModule):
 
     # Doing it.
 
-    def _act(self, change: _own_files.Change, written: bool, todo: str, after: Settings) -> None:
-        if written:
-            self._validate(change)
+    def _act(self, ours: Set[Leaf], change: _own_files.Change, written: bool, todo: str, after: Settings) -> None:
         transaction = _own_files.Transaction()
         running = _processes.main_pid(self.unit) != 0
         try:
             if written:
+                self._validate(change, after)
                 os.makedirs(os.path.dirname(self.path), exist_ok=True)
                 transaction.apply(change)
             if running:
@@ -144,23 +165,39 @@ class EngineDaemon(WebstackModule):
             if undone and running:
                 run(["systemctl", "reset-failed", self.unit], check=False)
                 run(["systemctl", "reload-or-restart" if _processes.main_pid(self.unit) else "start", self.unit], check=False)
-            self._note({tuple(path) for path in self._stamp().get("ours", [])}, "")
+            self._note(ours, "" if undone or written else todo)
             left = "daemon.json was put back" if undone else "nothing was changed"
             engine = "runs as before" if _processes.main_pid(self.unit) else "does not run"
             raise WebstackError("%s; %s, and the engine %s" % (exc, left, engine), **exc.details) from exc
 
-    def _validate(self, change: _own_files.Change) -> None:
-        """``dockerd --validate``, where the engine has it (23.0 and newer); an older one is asked by starting it."""
-        if "--validate" not in run(["dockerd", "--help"], check=False).stdout or change.target is None:
-            return
-        with tempfile.NamedTemporaryFile("w", prefix="webstack-daemon-", suffix=".json", encoding="utf-8") as stage:
-            stage.write(change.target.text)
-            stage.flush()
-            try:
-                run(["dockerd", "--validate", "--config-file", stage.name])
-            except CommandError as exc:
-                said = (exc.details.get("stderr", "").strip() or str(exc)).splitlines()[-1].replace(stage.name, self.path)
-                raise WebstackError("Docker refuses the settings for %s: %s; nothing was changed" % (self.path, said), **exc.details) from exc
+    def _validate(self, change: _own_files.Change, after: Settings) -> None:
+        """Have dockerd read the settings together with its unit's arguments. Raises WebstackError with what it says against them.
+
+        Before 23.0 there is no ``--validate``; such a dockerd ends at a PID file that names a living process, after it has read its settings.
+        """
+        shown = _processes.unit_properties(self.unit, "ExecStart").get("ExecStart", "").partition("argv[]=")[2].partition(" ;")[0].split()
+        argv = [word for word in shown or ["dockerd"] if not word.startswith("$")]
+        with tempfile.TemporaryDirectory(prefix="webstack-daemon-") as directory:
+            stage, occupied = os.path.join(directory, "daemon.json"), os.path.join(directory, "pid")
+            for path, text in ((stage, change.target.text if change.target else ""), (occupied, str(os.getpid()))):
+                with open(path, "w", encoding="utf-8") as handle:
+                    handle.write(text)
+            if "--validate" in run([argv[0], "--help"], check=False).stdout:
+                done = run([*argv, "--validate", "--config-file", stage], check=False)
+                refused = done.returncode != 0
+            elif "pidfile" in after:
+                return  # it would start; such settings are tried in earnest
+            else:
+                done = run([*argv, "--pidfile", occupied, "--config-file", stage], check=False)
+                refused = "pid file found" not in done.stderr
+            if refused:
+                said = (done.stderr.strip() or "no reason given").splitlines()[-1].replace(stage, self.path)
+                raise WebstackError("Docker refuses the settings for %s: %s" % (self.path, said), stderr=done.stderr, rc=done.returncode)
+
+    @staticmethod
+    def _in_swarm(settings: Settings) -> bool:
+        """Whether the engine is a member of a swarm: dockerd keeps this file as long as it is one."""
+        return os.path.exists(os.path.join(str(settings.get("data-root", "/var/lib/docker")), "swarm", "docker-state.json"))
 
     def _take_up(self, todo: str, after: Settings) -> None:
         since = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -121,7 +121,9 @@ class SystemdUnits(WebstackModule):
             raise WebstackError("%s is there already and is not a file of gantry.webstack; move it away, or name the worker or job of service %s otherwise"
                                 % (path, unit["service"]))
         state = self._state(unit, target)
-        if not state.loaded and unit["content"] is None and not self.check_mode:
+        if not state.loaded and unit["content"] is None:
+            if self.check_mode:
+                return []  # it comes with its package, which enables and starts it
             raise WebstackError("there is no unit %s on this host" % name)
         todo = actions(unit, state)
         if "write" in todo:
