@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from typing import Dict, Iterator, List, Mapping, Sequence
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, run
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _apt_sources as sources
@@ -37,9 +37,9 @@ class Apt:
         """What apt knows of the packages, from its lists alone."""
         return parse_policy(run(["apt-cache"] + self.options + ["policy"] + list(names), check=False).stdout) if names else {}
 
-    def get(self, arguments: Sequence[str]) -> str:
+    def get(self, arguments: Sequence[str], env: Optional[Mapping[str, str]] = None) -> str:
         """``apt-get`` without questions. Raises CommandError."""
-        return run(["apt-get", "--quiet"] + self.options + self.lock + list(arguments), env=ENVIRONMENT).stdout
+        return run(["apt-get", "--quiet"] + self.options + self.lock + list(arguments), env={**ENVIRONMENT, **(env or {})}).stdout
 
     def removals(self, arguments: Sequence[str]) -> List[str]:
         """The packages that ``apt-get install`` with these arguments would remove. Raises CommandError when it could not be done."""
@@ -63,7 +63,7 @@ class Stage(Apt):
             reasons = [line for line in exc.details.get("stderr", "").splitlines() if re.match(r"[EW]: ", line)]
             reason = next((line for word in ("signature", "GPG error", "OpenPGP", "not signed", "E: ") for line in reasons if word in line), str(exc))
             raise WebstackError("a package repository cannot be used: %s; its files were not written, and nothing was changed: see to its address, suite "
-                                "and key, and run again" % reason.partition(": ")[2], **exc.details) from exc
+                                "and key, and run again" % reason.partition(": ")[2].rstrip("."), **exc.details) from exc
 
 
 @contextlib.contextmanager

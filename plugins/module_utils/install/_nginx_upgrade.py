@@ -3,7 +3,7 @@
 """A new nginx takes over from the running one without a stop ("Upgrading Executable on the Fly" of nginx's documentation).
 
 Debian's nginx-common stops and starts the service whenever it is configured (``deb-systemd-invoke restart``), and nginx's scripts stop it when
-it is removed for another. Both ask policy-rc.d first, so while dpkg works it says no, and afterwards the new program is started by the old one.
+it is removed for another. Both ask policy-rc.d first, so while our apt works it says no, and afterwards the new program is started by the old one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import time
-from typing import Callable, Iterator, List
+from typing import Callable, Dict, Iterator, List
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, run
@@ -27,17 +27,20 @@ DRAIN_SECONDS = 30.0
 """How long the old master is waited for; requests that take longer are still answered by it."""
 
 
-def render_policy(pid: int, started: str) -> str:
-    """policy-rc.d that forbids to stop or start nginx, as long as the process that wrote it lives; anything else is asked of the host's own."""
-    return """#!/bin/sh
+KEPT = "WEBSTACK_KEPT_RUNNING"
+"""Set in the environment of our apt, and so of all that it starts, also when the run that started it was killed: its scripts work on."""
+
+POLICY_TEXT = """#!/bin/sh
 # %s
-[ "$(cut -d ' ' -f 22 /proc/%d/stat 2>/dev/null)" = %s ] &&
-for word in "$@"; do
-  case "$word" in nginx|nginx.service) case " $* " in *" status "*) ;; *) exit 101 ;; esac ;; esac
-done
+if [ "$%s" = nginx ]; then
+  for word in "$@"; do
+    case "$word" in nginx|nginx.service) case " $* " in *" status "*) ;; *) exit 101 ;; esac ;; esac
+  done
+fi
 [ ! -x %s ] || exec %s "$@"
 exit 0
-""" % (_own_files.MARK, pid, started, ASIDE, ASIDE)
+""" % (_own_files.MARK, KEPT, ASIDE, ASIDE)
+"""policy-rc.d that forbids the scripts of our own apt to stop or start nginx; anything else is asked of the host's own."""
 
 
 def clean() -> None:
@@ -53,19 +56,16 @@ def clean() -> None:
 
 
 @contextlib.contextmanager
-def kept_running() -> Iterator[None]:
-    """While dpkg works, nginx is neither stopped nor restarted by the packages' scripts."""
-    clean()
-    with open("/proc/self/stat", encoding="utf-8", errors="replace") as handle:
-        stat = handle.read()
-    # cut(1) counts words, and so must this
-    text = render_policy(os.getpid(), stat.split(" ")[21])
-    if os.path.lexists(POLICY):
-        os.link(POLICY, ASIDE, follow_symlinks=False)
-    transaction = _own_files.Transaction()
-    transaction.apply(_own_files.Change(POLICY, None, _own_files.Target(text, 0o755)))
+def kept_running() -> Iterator[Dict[str, str]]:
+    """While our apt works, nginx is neither stopped nor restarted by the packages' scripts; gives what apt needs in its environment."""
+    there = _own_files.look(POLICY) if not os.path.islink(POLICY) else None
+    if there is None or there.text != POLICY_TEXT:  # one that a killed run left may be asked by its apt at this moment
+        clean()
+        if os.path.lexists(POLICY):
+            os.link(POLICY, ASIDE, follow_symlinks=False)
+        _own_files.Transaction().apply(_own_files.Change(POLICY, None, _own_files.Target(POLICY_TEXT, 0o755)))
     try:
-        yield
+        yield {KEPT: "nginx"}
     finally:
         clean()
 

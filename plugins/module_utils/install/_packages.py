@@ -35,6 +35,12 @@ def parse_installed(output: str) -> Dict[str, Installed]:
     return found
 
 
+def parse_unfinished(output: str) -> List[str]:
+    """The packages in the same output whose installation was begun and not ended: a run was killed, or still works."""
+    lines = [line.split(" ") for line in output.splitlines()]
+    return [words[2].partition(":")[0] for words in lines if len(words) > 2 and words[1] in ("unpacked", "half-configured", "half-installed")]
+
+
 def alternatives(item: str) -> List[str]:
     """The names in ``a | b`` (as in Debian's control files) or ``a | b ?``. Pure."""
     return [choice.strip() for choice in item.rstrip("? ").split("|")]
@@ -65,11 +71,14 @@ class Packages(WebstackModule):
         self.items: List[str] = self.params["names"]
         self.names = list(dict.fromkeys(choice for item in self.items for choice in alternatives(item)))
         self.nginx = self.params["service"] == "nginx"
-        self.installed = self._installed(self.names)
+        known = self._known(self.names)
+        self.installed, unfinished = parse_installed(known), parse_unfinished(known)
         self.result.update(installed=[], changes=[])
         desired = self._desired_files()
         ours = self._ours()
         changes = _own_files.plan(desired, ours, _own_files.others_at([path for path in desired if path not in ours]))
+        if unfinished:
+            self._finish(unfinished)
         if desired or ours or self.params["state"] == "latest":
             self._configure(desired, changes)
         else:
@@ -80,10 +89,10 @@ class Packages(WebstackModule):
     # What is there
 
     @staticmethod
-    def _installed(names: Sequence[str]) -> Dict[str, Installed]:
+    def _known(names: Sequence[str]) -> str:
         # dpkg-query ends with 1 when it does not know one of the names, and still tells the others
         argv = ["dpkg-query", "--show", "--showformat", "${db:Status-Want} ${db:Status-Status} ${binary:Package} ${Version}\\n", "--"]
-        return parse_installed(run(argv + list(names), check=False).stdout) if names else {}
+        return run(argv + list(names), check=False).stdout if names else ""
 
     def _desired_files(self) -> Dict[str, _own_files.Target]:
         """Keys, sources and pins, in the order in which they are written."""
@@ -144,6 +153,13 @@ class Packages(WebstackModule):
         if target is not None and _own_files.is_ours(target.text):
             ours[self._preferences()] = target
         return ours
+
+    def _finish(self, unfinished: List[str]) -> None:
+        """Let an installation that was begun come to its end; apt waits for one that is at work."""
+        self.add_diff("packages", "", "".join("finish the installation of %s\n" % name for name in unfinished))
+        if not self.check_mode:
+            self._install(_apt.Apt(lock_timeout=self.params["lock_timeout"]), ["--fix-broken"], unfinished)
+            self.installed = parse_installed(self._known(self.names))
 
     # From whatever sources the host has
 
@@ -284,18 +300,18 @@ class Packages(WebstackModule):
     # apt and dpkg
 
     def _install(self, apt: _apt.Apt, arguments: List[str], names: List[str]) -> None:
-        with _nginx_upgrade.kept_running() if self.nginx and _nginx_upgrade.master() else contextlib.nullcontext():
+        with _nginx_upgrade.kept_running() if self.nginx and _nginx_upgrade.master() else contextlib.nullcontext({}) as env:
             if os.path.isdir("/var/lib/dpkg/updates") and os.listdir("/var/lib/dpkg/updates"):
-                run(["dpkg", "--force-confold", "--configure", "--pending"], env=_apt.ENVIRONMENT)  # a run was killed at this point
-            self._get(apt, ["install", "--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"] + arguments, names)
+                run(["dpkg", "--force-confold", "--configure", "--pending"], env={**_apt.ENVIRONMENT, **env})  # a run was killed at this point
+            self._get(apt, ["install", "--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"] + arguments, names, env)
         self.worked = True
 
     worked = False
     """Whether dpkg has changed anything in this run."""
 
-    def _get(self, apt: _apt.Apt, arguments: List[str], names: List[str]) -> None:
+    def _get(self, apt: _apt.Apt, arguments: List[str], names: List[str], env: Optional[Dict[str, str]] = None) -> None:
         try:
-            apt.get(arguments)
+            apt.get(arguments, env)
         except CommandError as exc:
             raise WebstackError("%s cannot be installed (%s): apt-get %s says: %s; %s" % (
                 self.params["purpose"], ", ".join(names), arguments[0], _apt.said(exc), RETRY_HINT), **exc.details) from exc

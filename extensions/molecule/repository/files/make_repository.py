@@ -1,7 +1,7 @@
 """Make package repositories of nginx out of this host's own packages, in DIRECTORY (argument): what a test of sources needs, without a network of its own.
 
 ``debian/``: Debian's packages under the versions 99.1-1 and 99.2-1. ``upstream/``: one package in the layout that nginx.org's have (no nginx-common, a unit
-and an nginx.conf of its own) with the version 88.1-1. Each has a Release file that is still to be signed.
+and an nginx.conf of its own) with the version 88.1-1. Each has a Release file that is still to be signed; ``unsigned/`` is one that never is.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def main() -> None:
         upstream(debs, root / "upstream/pool", work)
     for kind in ("debian", "upstream"):
         index(root / kind, "test")
+    shutil.copytree(root / "debian", root / "unsigned")
     (root / "made").touch()
 
 

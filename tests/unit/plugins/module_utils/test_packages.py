@@ -22,3 +22,8 @@ def test_alternatives(installed: dict[str, str], available: set[str] | None, nee
 def test_only_installed_packages_count() -> None:
     output = "hold installed nginx 1.22.1-9\ndeinstall config-files uwsgi-core \ninstall installed libc6:amd64 2.36\n"
     assert _packages.parse_installed(output) == {"nginx": ("1.22.1-9", True), "libc6": ("2.36", False)}
+
+
+def test_what_was_begun_and_not_ended_is_known() -> None:
+    output = "install half-configured nginx 99.1-1\ninstall unpacked nginx-core:amd64 99.1-1\ninstall installed openssl 3\ndeinstall config-files uwsgi 2\n"
+    assert _packages.parse_unfinished(output) == ["nginx", "nginx-core"]
