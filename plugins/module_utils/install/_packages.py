@@ -300,7 +300,10 @@ class Packages(WebstackModule):
     # apt and dpkg
 
     def _install(self, apt: _apt.Apt, arguments: List[str], names: List[str]) -> None:
-        with _nginx_upgrade.kept_running() if self.nginx and _nginx_upgrade.master() else contextlib.nullcontext({}) as env:
+        guard: ContextManager[Dict[str, str]] = contextlib.nullcontext({})
+        if self.nginx and _nginx_upgrade.master():
+            guard = _nginx_upgrade.kept_running()
+        with guard as env:
             if os.path.isdir("/var/lib/dpkg/updates") and os.listdir("/var/lib/dpkg/updates"):
                 run(["dpkg", "--force-confold", "--configure", "--pending"], env={**_apt.ENVIRONMENT, **env})  # a run was killed at this point
             self._get(apt, ["install", "--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"] + arguments, names, env)
