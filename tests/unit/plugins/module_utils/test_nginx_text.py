@@ -93,5 +93,7 @@ def test_a_pair_is_kept_until_its_names_change_or_its_time_comes(monkeypatch: py
 def test_logrotate() -> None:
     assert extras.logrotate([], "nginx.service", "daily", 1) == {}
     found = extras.logrotate(["/b", "/a", "/b"], "nginx.service", "weekly", 4)
-    (path, target), = found.items()
+    assert len(found) == 1
+    path = next(iter(found))
+    target = found[path]
     assert Path(path).name == "webstack-nginx" and '"/a"\n"/b"\n{\n    weekly\n    rotate 4\n' in target.text
