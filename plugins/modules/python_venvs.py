@@ -108,7 +108,7 @@ options:
     elements: str
   wheel_dir:
     description: A directory with wheels to install from, on the control node unless O(wheel_dir_on_target). Wheels that the requirements cannot want are
-      sent; none are while nothing changes.
+      not sent; none are while nothing changes.
     type: str
   no_index:
     description: Ask no index at all.
