@@ -49,7 +49,6 @@ class Location:
     """A location and what becomes of its requests. ``match`` is its text (``/``, ``= /x``, ``~ \\.php$``, ``@app``).
 
     ``passes`` are (directive, target) pairs; ``served`` is the directory of files, by root or alias, None without one.
-    ``outer`` is the location in which it stands, if it is nested.
     """
 
     match: str
@@ -62,7 +61,6 @@ class Location:
     error_pages: tuple[str, ...] = ()
     client_max_body_size: str | None = None
     access_log: str | None = None
-    outer: "Location | None" = None
 
 
 @dataclass
@@ -184,13 +182,11 @@ def _site(server: Directive, http: tuple[Directive, ...]) -> Site:
     return Site(server.file, server.line, listen, names, locations)
 
 
-def _locations(item: Directive, levels: tuple[tuple[Directive, ...], ...], outer: Location | None = None) -> Iterator[Location]:
+def _locations(item: Directive, outer: tuple[tuple[Directive, ...], ...]) -> Iterator[Location]:
     if item.name == "location" and item.args:
-        found = _location(" ".join(item.args), item, item.block, levels)
-        found.outer = outer
-        yield found
+        yield _location(" ".join(item.args), item, item.block, outer)
         for inner in item.block:
-            yield from _locations(inner, (item.block, *levels), found)
+            yield from _locations(inner, (item.block, *outer))
 
 
 def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: tuple[tuple[Directive, ...], ...]) -> Location:
