@@ -94,16 +94,21 @@ def program(emperor: int, seen: Mapping[int, _processes.Process]) -> str:
     return argv[options[0] - 1] if options and options[0] else ""
 
 
+_TRACEBACK = "Traceback (most recent call last):"
+
+
 def traceback_in(log: str) -> str:
     """The last Python traceback in a log, or an empty text. Pure."""
     lines = log.splitlines()
-    starts = [index for index, line in enumerate(lines) if line.startswith("Traceback (most recent call last):")]
-    # Several workers may write at once: one into which nobody else wrote is preferred.
+    starts = [index for index, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    # Several workers may write at once: one into which nobody else wrote is preferred, and the head of another's is no end.
     starts = [index for index in starts if lines[index + 1:index + 2] and lines[index + 1][:1].isspace()] or starts
     if not starts:
         return ""
     found = [lines[starts[-1]]]
     for line in lines[starts[-1] + 1:]:
+        if line.startswith(_TRACEBACK):
+            continue
         found.append(line)
         if line and not line[0].isspace():
             break

@@ -62,6 +62,11 @@ def test_the_last_traceback_counts() -> None:
     assert _emperor.traceback_in("no\n") == ""
 
 
+def test_two_workers_that_write_their_tracebacks_at_once() -> None:
+    log = "Traceback (most recent call last):\n  a\n  b\nTraceback (most recent call last):\nE: 1\n  a\n  b\nE: 1\n"
+    assert _emperor.traceback_in(log) == "Traceback (most recent call last):\n  a\n  b\nE: 1"
+
+
 def test_a_trial_loads_and_serves_nothing() -> None:
     content = ("; head\n[uwsgi]\nwebstack-dollar = $\nsocket = /run/s\n"
                "plugins = python3\nuid = shop\nmaster = true\nlogto = /l\nmodule = wsgi\n"
