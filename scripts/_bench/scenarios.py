@@ -17,7 +17,7 @@ SUITES = ("bullseye", "bookworm", "trixie")
 ORDER = ("default", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "units", "matrix", "discover", "convert", "rollback")
 """Scenarios that run first, in this order; the others follow by name."""
 
-TIMEOUT = 1200
+TIMEOUT = 1800
 """Seconds for one scenario."""
 
 

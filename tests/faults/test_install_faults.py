@@ -197,10 +197,11 @@ def killed_at(web: Web, services: Services, step: int, *, target: bool, delay: f
     return False
 
 
-@pytest.mark.parametrize(("target", "delay"), [(True, 0.35), (False, 0.1)])
-def test_a_run_killed_at_each_step(web: Web, target: bool, delay: float) -> None:
-    """Code, environment, a site and a new service are on their way each time."""
-    former, step = "hello", 1
+@pytest.mark.parametrize(("target", "delay", "first", "stride"), [(True, 0.35, 1, 1), (False, 0.1, FIRST_ON_HOST + 1, 3)],
+                         ids=["both sides", "the control node"])
+def test_a_run_killed_at_each_step(web: Web, target: bool, delay: float, first: int, stride: int) -> None:
+    """Code, environment, a site and a new service are on their way each time; with the control node alone, what began on the host goes on."""
+    former, step = "hello", first
     while True:
         wanted = altered(web, 1, environment={"GREETING": f"step{step}"}, nginx={"sites": [{"server_names": ["app01.test", f"step{step}.test"]}]})
         wanted = [*wanted, service(f"newer{step}", greeting="new")]
@@ -212,7 +213,7 @@ def test_a_run_killed_at_each_step(web: Web, target: bool, delay: float) -> None
         web.install(wanted)
         web.as_wanted(wanted)
         former = f"step{step}"
-        step += 1 if step >= FIRST_ON_HOST else FIRST_ON_HOST - 1
+        step += stride if step >= FIRST_ON_HOST else FIRST_ON_HOST - step
     assert step > FIRST_ON_HOST + 8
 
 
