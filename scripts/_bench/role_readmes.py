@@ -47,8 +47,9 @@ def _code(value: Any) -> str:
     return f"`{text}`".replace("|", "\\|") if text else '`""`'
 
 
-def _rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """One table row per option; the options inside an option follow it, with a dotted name."""
+def _rows(options: dict[str, Any], prefix: str = "", told: dict[str, str] | None = None) -> Iterator[str]:
+    """One table row per option; the options inside an option follow it, with a dotted name, where they stand for the first time (``told``)."""
+    told = {} if told is None else told
     for name, option in options.items():
         kind = option.get("type", "str")
         if option.get("elements"):
@@ -62,8 +63,13 @@ def _rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
             text += f" One of {', '.join(_code(choice) for choice in option['choices'])}."
         if option.get("no_log"):
             text += " Never logged."
+        inside = json.dumps(option["options"], sort_keys=True) if "options" in option else ""
+        if inside in told:
+            text += f" Its options are those of `{told[inside]}`."
         yield f"| `{prefix}{name}` | {kind} | {default} | {text} |"
-        yield from _rows(option.get("options", {}), f"{prefix}{name}.")
+        if inside and inside not in told:
+            told[inside] = prefix + name
+            yield from _rows(option["options"], f"{prefix}{name}.", told)
 
 
 def with_templates(specs: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
