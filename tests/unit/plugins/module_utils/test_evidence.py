@@ -16,11 +16,11 @@ import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
-    _evidence,
     _evidence_code,
     _evidence_host,
     _evidence_paths,
     _evidence_python,
+    _evidence_service,
     _evidence_uwsgi,
 )
 
@@ -240,7 +240,7 @@ def test_the_environment_after_a_reload(tmp_path: Path, monkeypatch: pytest.Monk
     for pid, environ in [(1, "LANG=C.UTF-8\0A_KEY=x\0"), (2, "LANG=de\0TZ=UTC\0UWSGI_RELOADS=0\0")]:
         process(tmp_path, pid, 0, ["uwsgi"], environ)
     emperor, vassal = _proc.Process(1, str(tmp_path)), _proc.Process(2, str(tmp_path))
-    service = _evidence._Service.__new__(_evidence._Service)
+    service = _evidence_service.Service.__new__(_evidence_service.Service)
     service.host = MagicMock(manager_environment={"LANG": "fr"}, blind=[])
     for above, expected in [(emperor, {"LANG": "C.UTF-8", "A_KEY": "x"}), (None, {"LANG": "fr", "MODE": "a b"})]:
         service.instance = MagicMock(master=vassal, emperor=above)

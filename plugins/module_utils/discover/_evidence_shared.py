@@ -1,0 +1,55 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is read once of a host, for all its services."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, Optional, Set
+
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_host, _evidence_uwsgi, _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.image._dpkg import Dpkg
+from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import HostFs
+
+
+class Host:
+    """What is read once for all services."""
+
+    def __init__(self) -> None:
+        self.table = _proc.processes()
+        self.sockets = _proc.Sockets()
+        self.holders = _proc.owners(self.table)
+        self.dpkg = Dpkg.load(HostFs())
+        self.units = _evidence_uwsgi.unit_properties(process.unit for process in self.table.values() if _evidence_uwsgi.is_uwsgi(process))
+        self.manager_environment = _evidence_uwsgi.manager_environment()
+        self.own_units = _evidence_host.own_units()
+        self.nginx, self.blind = _evidence_host.nginx(self.table)
+        text = self.nginx["text"] if self.nginx else ""
+        self.passes = _nginx_text.uwsgi_passes(text)
+        self.static_roots = set(_nginx_text.roots(text))
+
+    def look_again(self, serving: List[_evidence_uwsgi.Instance]) -> List[_evidence_uwsgi.Instance]:
+        """Read processes and sockets anew, now that every application has answered once and opened what it needs; drop those that ended."""
+        self.table = _proc.processes()
+        self.sockets = _proc.Sockets()
+        self.holders = _proc.owners(self.table)
+        living = []
+        for instance in serving:
+            if instance.master.pid in self.table:
+                instance.processes = _evidence_uwsgi.own_processes(self.table, self.table[instance.master.pid])
+                living.append(instance)
+            else:
+                self.blind.append("the uWSGI instance %s ended while it was looked at" % instance.name)
+        return living
+
+    def owner(self, path: str) -> Optional[str]:
+        """Key of the package that owns a path, links in its directory followed."""
+        directory = os.path.realpath(os.path.dirname(path))
+        return self.dpkg.owner(os.path.join(directory, os.path.basename(path))) or self.dpkg.owner(os.path.realpath(path))
+
+    def packages(self, paths: Set[str]) -> List[Dict[str, str]]:
+        """{name, version} of the packages that own these paths, sorted."""
+        keys = {key for key in map(self.owner, sorted(paths)) if key}
+        versions = {self.dpkg.stanzas[key].name: self.dpkg.stanzas[key].version for key in keys if key in self.dpkg.stanzas}
+        return [{"name": name, "version": versions[name]} for name in sorted(versions)]
