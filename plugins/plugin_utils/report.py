@@ -1,139 +1,186 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A plan as one HTML page that opens from disk: nothing is loaded, nothing runs. Everything from the plan is escaped."""
+"""A host as one HTML page that opens from disk: nothing is loaded. Everything from the plan, the ledger and the evidence is escaped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import escape
 from typing import Any
 
+from ansible_collections.gantry.webstack.plugins.plugin_utils.convert_steps import steps
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan, Service
 from ansible_collections.gantry.webstack.plugins.plugin_utils.report_drawing import drawing
+from ansible_collections.gantry.webstack.plugins.plugin_utils.report_text import (
+    VERDICTS,
+    Sizes,
+    badge,
+    code,
+    count,
+    each,
+    frame,
+    human,
+    items,
+    link,
+    listen_text,
+    size_of,
+    tiles,
+)
 
-VERDICTS = {"ready": "ready", "remarks": "ready, with remarks", "blocked": "blocked"}
+Ledger = list[dict[str, str]]
 
-STYLE = """
-:root { --ink: #1d2733; --soft: #5b6776; --paper: #f6f7f9; --card: #ffffff; --line: #d9dee5; --ready: #1f7a4d; --remarks: #9a6700; --blocked: #b3261e;
-  --nginx: #2f6f4f; --socket: #6b7280; --service: #2456a6; --state: #7a4b9d; --tint: #eef2f7; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #9aa6b5; --paper: #12161c; --card: #1a2029; --line: #303a47; --ready: #58c08c;
-  --remarks: #e0b04a; --blocked: #f2887f; --nginx: #58c08c; --socket: #9aa6b5; --service: #7aaaf0; --state: #c39be0; --tint: #222a35; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 32px 24px 64px; }
-h1 { font-size: 26px; margin: 0; letter-spacing: -.01em; } h2 { font-size: 18px; margin: 40px 0 12px; } h3 { font-size: 17px; margin: 0; }
-p { margin: 4px 0; } .soft { color: var(--soft); }
-code { font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, monospace; overflow-wrap: anywhere; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px; margin: 14px 0; overflow-x: auto; }
-.numbers { display: flex; gap: 12px; flex-wrap: wrap; margin: 20px 0 8px; }
-.numbers div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 10px 18px; min-width: 120px; }
-.numbers b { display: block; font-size: 24px; line-height: 1.2; }
-.badge { display: inline-block; border-radius: 999px; padding: 1px 10px; font-size: 12.5px; font-weight: 600; border: 1px solid currentColor;
-  white-space: nowrap; }
-.ready { color: var(--ready); } .remarks { color: var(--remarks); } .blocked { color: var(--blocked); }
-.head { display: flex; align-items: baseline; gap: 12px; flex-wrap: wrap; margin-bottom: 8px; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-top: 1px solid var(--line); }
-tr:first-child > th, tr:first-child > td { border-top: 0; } th { width: 150px; font-weight: 600; color: var(--soft); white-space: nowrap; }
-thead th { border-bottom: 1px solid var(--line); width: auto; } ul { margin: 0; padding-left: 18px; } .plain { list-style: none; padding: 0; }
-details summary { cursor: pointer; color: var(--soft); } details[open] summary { margin-bottom: 4px; } nav a { color: var(--service); margin-right: 14px; }
-svg { display: block; max-width: 100%; height: auto; } svg text { font: 12.5px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink); }
-svg .small { font-size: 11px; fill: var(--soft); } svg .title { font-weight: 600; } svg .column { font-size: 11px; fill: var(--soft); letter-spacing: .06em; }
-svg rect { fill: var(--card); stroke-width: 1.4; } svg path { fill: none; stroke: var(--line); stroke-width: 1.6; }
-@media print { body { background: #fff; } .card, .numbers div { break-inside: avoid; } details > * { display: block; } }
-"""
+STATUSES = ("unexplained", "external", "kept", "converted")
+"""In the order in which somebody has to look at them."""
 
 
-def page(plan: Plan) -> str:
-    """The whole page. The same plan always gives the same text."""
+def page(plan: Plan, ledger: Ledger | None = None, sizes: Sizes | None = None, edits: list[dict[str, str]] | None = None, file: str = "") -> str:
+    """The whole page. The same input always gives the same text.
+
+    :param ledger: everything on the host, each {kind, what, status, service?, evidence}; what the plan says of it unless given.
+    :param sizes: {path: {bytes, complete}}, see ``report_text.sizes``.
+    :param edits: where a person's plan differs from what was found, each {place, plan, found}.
+    :param file: the plan's file, beside the page.
+    """
+    sizes = sizes or {}
+    rows = from_plan(plan) if ledger is None else ledger
     services = plan["services"]
-    external, unexplained = plan.get("external", []), plan.get("unexplained", [])
-    host = escape(plan["host"])
-    verdicts = [service.get("fit", {}).get("verdict") for service in services]
-    edge = plan.get("edge", {})
-    movable = sum(verdict in ("ready", "remarks") for verdict in verdicts)
-    numbers = [(len(services), "service" if len(services) == 1 else "services"), (movable, "can be converted"),
-               (verdicts.count("blocked"), "blocked"), (len(external), "external"), (len(unexplained), "unexplained")]
-    links = " ".join(f'<a href="#service-{escape(service["name"])}">{escape(service["name"])}</a>' for service in services)
     parts = [
-        f"<header><h1>{host}</h1>",
-        f'<p class="soft">nginx {escape(edge.get("version", ""))}, {_code(edge.get("config", ""))}, workers run as {escape(edge.get("user", ""))}</p></header>',
-        '<div class="numbers">' + "".join(f"<div><b>{number}</b>{label}</div>" for number, label in numbers) + "</div>",
-        f'<section><h2>How requests travel</h2><div class="card">{drawing(plan)}</div></section>',
-        f"<section><h2>Services</h2><nav>{links}</nav>" + "".join(_service(service) for service in services) + "</section>",
-        _findings("External", "Served or needed, and not moved.", external),
-        _findings("Unexplained", "Nobody could say what these belong to; a strict run stops here.", unexplained),
+        _header(plan, rows),
+        f'<section id="drawing"><h2>How requests travel</h2><div class="card drawing">{drawing(plan, sizes)}</div></section>',
+        _verdicts(services, sizes),
+        _edits(edits or []),
+        '<section id="services"><h2>Services</h2>' + "".join(_service(service, sizes) for service in services) + "</section>" if services else "",
+        _ledger(rows, whole=ledger is not None),
+        f'<footer>{link(file, file) + ", which this page shows · " if file else ""}{link("index.html", "all hosts")}</footer>',
     ]
-    body = "\n".join(part for part in parts if part)
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">\n'
-            f"<title>{host}: web services</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n")
+    return frame(f"{plan['host']}: web services", "\n".join(part for part in parts if part))
 
 
-def _code(text: Any) -> str:
-    return f"<code>{escape(str(text))}</code>"
+def from_plan(plan: Plan) -> Ledger:
+    """The ledger as far as a plan alone tells it."""
+    return [{**finding, "status": status} for status in ("unexplained", "external", "kept") for finding in plan.get(status, [])]
 
 
-def _items(items: list[str]) -> str:
-    """A list of ready-made HTML; long ones fold."""
-    if len(items) == 1:
-        return items[0]
-    body = "<ul class=plain>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
-    return body if len(items) <= 8 else f"<details><summary>{len(items)} entries</summary>{body}</details>"
+def _header(plan: Plan, rows: Ledger) -> str:
+    edge, services = plan.get("edge", {}), plan["services"]
+    verdicts = [service.get("fit", {}).get("verdict") for service in services if service.get("runtime") != "container"]
+    moved = len(services) - len(verdicts)
+    movable = sum(verdict in ("ready", "remarks") for verdict in verdicts)
+    numbers = [(len(services), "service" if len(services) == 1 else "services", ""), (movable, "can be converted", "ready"),
+               (verdicts.count("blocked"), "blocked", "blocked")]
+    numbers += [(moved, "in containers", "")] if moved else []
+    numbers += [(sum(row["status"] == status for row in rows), status, "blocked" if status == "unexplained" else "")
+                for status in ("kept", "external", "unexplained")]
+    told = [f"nginx {escape(edge['version'])}" if edge.get("version") else "", code(edge["config"]) if edge.get("config") else "",
+            f"workers run as {escape(edge['user'])}" if edge.get("user") else ""]
+    jumps = [("drawing", "Drawing")] + ([("verdicts", "Verdicts"), ("services", "Services")] if services else []) + [("ledger", "Ledger")]
+    return (f'<header><p class="eyebrow">Web services on</p><h1>{escape(plan["host"])}</h1><p class="soft">{", ".join(filter(None, told))}</p></header>'
+            f'{tiles(numbers)}<nav class="jump">{"".join(link("#" + name, text) for name, text in jumps)}</nav>')
 
 
-def _with(text: str, evidence: str | None) -> str:
-    return _code(text) + (f' <span class="soft">{escape(evidence)}</span>' if evidence else "")
+def verdict_badge(service: Service) -> str:
+    """A service's verdict, or that it has moved."""
+    if service.get("runtime") == "container":
+        return badge("in a container", "ready")
+    verdict = service.get("fit", {}).get("verdict", "")
+    return badge(VERDICTS.get(verdict, verdict), verdict) if verdict else ""
 
 
-def _service(service: Service) -> str:
-    fit = service.get("fit", {})
-    verdict = fit.get("verdict", "")
-    badge = f'<span class="badge {escape(verdict)}">{escape(VERDICTS.get(verdict, verdict))}</span>' if verdict else ""
-    rows = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in _rows(service) if value)
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in fit.get("reasons", []))
-    why = f'<ul class="{escape(verdict)}">{reasons}</ul>' if reasons else ""
-    where = "in a container" if service.get("runtime") == "container" else "on the host"
-    return (f'<article class="card" id="service-{escape(service["name"])}"><div class="head"><h3>{escape(service["name"])}</h3>{badge}'
-            f'<span class="soft">{where}</span></div>{why}<table>{rows}</table></article>')
+def _verdicts(services: list[Service], sizes: Sizes) -> str:
+    if not services:
+        return ""
+    body = ""
+    for service in services:
+        reasons = service.get("fit", {}).get("reasons", [])
+        why = "<br>".join(escape(reason) for reason in reasons[:2]) + (f'<br><span class="soft">and {len(reasons) - 2} more</span>' if len(reasons) > 2 else "")
+        known = [size_of(sizes, item["path"]) for item in service.get("state", [])]
+        total = sum(sizes[item["path"]]["bytes"] for item in service.get("state", []) if size_of(sizes, item["path"]))
+        size = f'<td class="number" data-label="State">{human(total)}</td>' if any(known) else '<td class="number"></td>'
+        body += f'<tr><td>{link("#service-" + service["name"], service["name"])}</td><td>{verdict_badge(service)}</td>{size}<td>{why}</td></tr>'
+    head = '<thead><tr><th>Service</th><th>Convert</th><th class="number">State</th><th>Why</th></tr></thead>'
+    return _table("verdicts", "Verdicts", "", f'<table class="stack">{head}<tbody>{body}</tbody></table>')
 
 
-def _rows(service: Service) -> list[tuple[str, str]]:
+def _table(name: str, title: str, lead: str, table: str) -> str:
+    lead = f'<p class="lead">{lead}</p>' if lead else ""
+    return f'<section id="{name}"><h2>{title}</h2>{lead}<div class="card">{table}</div></section>'
+
+
+def _edits(edits: list[dict[str, str]]) -> str:
+    if not edits:
+        return ""
+    body = "".join(f'<tr><td>{code(edit["place"])}</td><td data-label="plan:">{escape(edit["plan"])}</td>'
+                   f'<td data-label="found:">{escape(edit["found"])}</td></tr>' for edit in edits)
+    head = "<thead><tr><th>Place</th><th>The plan says</th><th>Found</th></tr></thead>"
+    return _table("edits", "Edited by hand", "The plan says something else here than was found on the host; convert does what the plan says.",
+                  f'<table class="stack">{head}<tbody>{body}</tbody></table>')
+
+
+def _service(service: Service, sizes: Sizes) -> str:
+    verdict = service.get("fit", {}).get("verdict", "")
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in service.get("fit", {}).get("reasons", []))
+    why = f'<ul class="why {escape(verdict)}">{reasons}</ul>' if reasons else ""
+    rows = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in _rows(service, sizes) if value)
+    return (f'<article class="card" id="service-{escape(service["name"])}"><div class="head"><h3>{escape(service["name"])}</h3>{verdict_badge(service)}</div>'
+            f'{why}<table class="facts">{rows}</table>{_steps(service)}</article>')
+
+
+def _steps(service: Service) -> str:
+    told = steps(service)
+    if told:
+        body = "".join(f"<li><b>{escape(what)}.</b> {escape(how)}</li>" for what, how in told)
+        return f'<details class="fold"><summary>What convert will do, in {count(len(told), "step")}</summary><ol class="steps">{body}</ol></details>'
+    if service.get("runtime") == "container":
+        return '<h4>Convert has nothing to do here; rollback lets the host\'s own process take the socket again.</h4>'
+    return "<h4>Convert refuses this service, for the reasons above, and touches nothing of it.</h4>" if service.get("fit") else ""
+
+
+def _rows(service: Service, sizes: Sizes) -> list[tuple[str, str]]:
     uwsgi, python, nginx, user = (service.get(key, {}) for key in ("uwsgi", "python", "nginx", "user"))
     health = service.get("health", {})
+
+    def sized(path: str) -> str:
+        return code(path) + (f' <span class="soft">{size_of(sizes, path)}</span>' if size_of(sizes, path) else "")
+
     return [
-        ("Asked for at", _each(nginx.get("sites"), _site)),
-        ("Static files", _each(nginx.get("static"), lambda item: f"{_code(item['location'])} from {_code(item['path'])}")),
-        ("Socket", _code(uwsgi["socket"]) if uwsgi.get("socket") else ""),
-        ("uWSGI", f"{escape(uwsgi.get('version', ''))} ({escape(uwsgi.get('origin', ''))}), {_code(uwsgi.get('config', ''))}" if uwsgi.get("binary") else ""),
+        ("Asked for at", each(nginx.get("sites"), _site)),
+        ("Static files", each(nginx.get("static"), lambda item: f"{code(item['location'])} from {code(item['path'])}")),
+        ("Socket", code(uwsgi["socket"]) if uwsgi.get("socket") else ""),
+        ("uWSGI", f"{escape(uwsgi.get('version', ''))} ({escape(uwsgi.get('origin', ''))}), {code(uwsgi.get('config', ''))}" if uwsgi.get("binary") else ""),
         ("Kept by", _manager(uwsgi.get("manager", {}))),
         ("User", _user(user) if user else ""),
-        ("Code", _code(service["code"]["path"]) if service.get("code") else ""),
-        ("Python", _python(python)),
-        ("State", _each(service.get("state"), lambda item: _with(item["path"], item.get("evidence")))),
-        ("Files", _each(service.get("files"), lambda item: _with(item["path"], item.get("evidence")))),
-        ("Secrets", _each(service.get("secrets"), lambda item: _with(item["name"], item["source"]))),
-        ("Environment", _each(list(service.get("environment", {}).items()), lambda item: _code("=".join(item)))),
-        ("Needs", _each(service.get("needs"), lambda item: f"{escape(item['kind'])} {_code(item['address'])}")),
-        ("Workers", _each(service.get("workers"), lambda item: f"{escape(item['kind'])} {_with(item['what'], item.get('evidence'))}")),
-        ("Schedule", _each(service.get("schedule"), _line)),
-        ("Tools", _each(service.get("tools"), _code)),
-        ("Health", f"GET {_code(health['path'])} answers {health.get('status', 'nothing')}" if health.get("path") else ""),
+        ("Code", sized(service["code"]["path"]) if service.get("code", {}).get("path") else ""),
+        ("Python", _python(python) + (f", venv {sized(python['venv'])}" if python.get("venv") else "")),
+        ("State", each(service.get("state"), lambda item: f"{sized(item['path'])}{_soft(item.get('evidence'))}")),
+        ("Files", each(service.get("files"), lambda item: f"{sized(item['path'])}{_soft(item.get('evidence'))}")),
+        ("Secrets", each(service.get("secrets"), lambda item: f"{code(item['name'])}{_soft(item.get('source'))}")),
+        ("Environment", each(list(service.get("environment", {}).items()), lambda item: code("=".join(item)))),
+        ("Needs", each(service.get("needs"), lambda item: f"{escape(item['kind'])} {code(item['address'])}")),
+        ("Workers", each(service.get("workers"), _worker)),
+        ("Schedule", each(service.get("schedule"), _line)),
+        ("Tools", each(service.get("tools"), code)),
+        ("Health", f"GET {code(health['path'])} answers {health.get('status', 'nothing')}" if health.get("path") else ""),
+        ("Patched files", each(python.get("patched"), code)),
+        ("Editable", each(python.get("editable"), code)),
         ("Options", _options(uwsgi.get("options", {}))),
-        ("Distributions", _each(python.get("distributions"), _named)),
-        ("Packages", _each(service.get("system_packages"), _named)),
+        ("Distributions", each(python.get("distributions"), _named, fold=0, noun="distributions", long=True)),
+        ("Packages", each(service.get("system_packages"), _named, fold=0, noun="packages", long=True)),
     ]
 
 
-def _each(items: list[Any] | None, shown: Callable[[Any], str]) -> str:
-    return _items([shown(item) for item in items]) if items else ""
+def _soft(text: str | None) -> str:
+    return f' <span class="soft">{escape(text)}</span>' if text else ""
 
 
 def _named(item: dict[str, str]) -> str:
     return f"{escape(item['name'])} {escape(item.get('version', ''))}"
 
 
+def _worker(item: dict[str, str]) -> str:
+    return f"{escape(item.get('kind', 'unit'))} {code(item.get('what') or item.get('name', ''))}{_soft(item.get('evidence') or item.get('command'))}"
+
+
 def _line(item: dict[str, str]) -> str:
-    return f"{_code(item['when'])} {escape(item.get('user', ''))} {_with(item['command'], item.get('source'))}"
+    return f"{code(item['when'])} {escape(item.get('user', ''))} {code(item['command'])}{_soft(item.get('source'))}"
 
 
 def _user(user: dict[str, Any]) -> str:
@@ -142,32 +189,50 @@ def _user(user: dict[str, Any]) -> str:
 
 def _site(site: dict[str, Any]) -> str:
     names = " ".join(site.get("server_names", [])) or "any name"
-    return f"{_code(names)} on {_code(' '.join(site.get('listen', [])))}, location {_code(site.get('location', '/'))}" + (
-        f' <span class="soft">{escape(site["file"])}</span>' if site.get("file") else "")
+    return f"{code(names)} on {code(' '.join(map(listen_text, site.get('listen', []))))}, location {code(site.get('location', '/'))}{_soft(site.get('file'))}"
 
 
 def _manager(manager: dict[str, str]) -> str:
     if manager.get("kind") == "emperor":
-        return f"an emperor ({escape(manager.get('unit', ''))}), vassal {_code(manager.get('vassal', ''))}"
-    return f"the systemd unit {_code(manager.get('unit', ''))}" if manager else ""
+        return f"an emperor ({escape(manager.get('unit', ''))}), vassal {code(manager.get('vassal', ''))}"
+    return f"the systemd unit {code(manager.get('unit', ''))}" if manager else ""
 
 
 def _python(python: dict[str, Any]) -> str:
     if not python:
         return ""
-    venv = f", venv {_code(python['venv'])}" if python.get("venv") else ""
-    return f"{escape(python.get('version', ''))} {_code(python.get('interpreter', ''))} ({escape(python.get('origin', ''))}){venv}"
+    origin = f" ({escape(python['origin'])})" if python.get("origin") else ""
+    return f"{escape(python.get('version', ''))} {code(python.get('interpreter', ''))}{origin}"
 
 
 def _options(options: dict[str, Any]) -> str:
-    lines = [f"{key} = {'true' if value is True else value}" for key, values in options.items() for value in (values if isinstance(values, list) else [values])]
-    return f"<details><summary>{len(lines)} options</summary>{'<br>'.join(_code(line) for line in lines)}</details>" if lines else ""
+    lines = [f"{key} = {str(value).lower() if isinstance(value, bool) else value}" for key, values in options.items()
+             for value in (values if isinstance(values, list) else [values])]
+    return items([code(line) for line in lines], fold=0, noun="options", long=True) if lines else ""
 
 
-def _findings(title: str, explanation: str, findings: list[dict[str, str]]) -> str:
-    if not findings:
-        return ""
-    rows = "".join(f"<tr><td>{escape(item['kind'])}</td><td>{_code(item['what'])}</td><td class=soft>{escape(item.get('evidence', ''))}</td></tr>"
-                   for item in findings)
-    head = "<thead><tr><th>Kind</th><th>What</th><th>Evidence</th></tr></thead>"
-    return (f'<section><h2>{title}</h2><p class="soft">{explanation}</p><div class="card"><table>{head}<tbody>{rows}</tbody></table></div></section>')
+def _ledger(rows: Ledger, whole: bool) -> str:
+    lead = ("Every listener, process, unit, location, site, cron line and timer of the host, and what becomes of it." if whole
+            else "What the plan says of the host beside its services.")
+    lead += (" Converted moves with a service, kept stays as it is, external is served or needed and not ours to move; a strict run stops at what is "
+             "unexplained.")
+    if not rows:
+        return _table("ledger", "Ledger", lead, '<span class="soft">Nothing is left to tell.</span>')
+    ordered = sorted(rows, key=lambda row: (STATUSES.index(row["status"]) if row["status"] in STATUSES else len(STATUSES), row["kind"], row["what"]))
+    held = list(dict.fromkeys(row["status"] for row in ordered))
+    kinds = sorted({row["kind"] for row in rows})
+    numbers = [("", len(rows)), *((status, sum(row["status"] == status for row in rows)) for status in held)]
+    buttons = "".join(f'<button type="button" value="{escape(status)}" aria-pressed="{str(not status).lower()}">{escape(status or "all")}'
+                      f"<i>{number}</i></button>" for status, number in numbers)
+    choice = "".join(f'<option value="{escape(kind)}">{escape(kind)}</option>' for kind in kinds)
+    bar = (f'<div class="filters" data-rows="ledger">{buttons}<select aria-label="Kind"><option value="">every kind</option>{choice}</select>'
+           '<input type="search" placeholder="Search" aria-label="Search the ledger"><output></output></div>')
+    body = "".join(_entry(row) for row in ordered)
+    head = "<thead><tr><th>Status</th><th>Kind</th><th>What</th><th>Service</th><th>Evidence</th></tr></thead>"
+    return _table("ledger", "Ledger", lead, f'{bar}<table class="stack rows">{head}<tbody>{body}</tbody></table>')
+
+
+def _entry(row: dict[str, str]) -> str:
+    status, kind, service = row["status"], row["kind"], row.get("service", "")
+    return (f'<tr data-status="{escape(status)}" data-kind="{escape(kind)}"><td>{badge(status, status)}</td><td>{escape(kind)}</td><td>{code(row["what"])}</td>'
+            f'<td>{link("#service-" + service, service) if service else ""}</td><td class="soft">{escape(row.get("evidence", ""))}</td></tr>')

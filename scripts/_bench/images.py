@@ -10,6 +10,8 @@ from . import CACHE, ROOT, BenchError, apt_install, logged, output, say
 from .control import reachable
 
 SUITES = ("bullseye", "bookworm", "trixie")
+BROWSER = ROOT / "scripts/_bench/browser-image"
+BROWSER_IMAGE = "webstack-browser"
 RECIPE = ROOT / "scripts/_bench/host-image"
 MACHINE_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 MAX_AGE_DAYS = 7
@@ -21,9 +23,9 @@ def name(suite: str) -> str:
     return f"webstack-bare:{suite}"
 
 
-def _recipe_digest() -> str:
+def _recipe_digest(recipe: Path = RECIPE) -> str:
     digest = hashlib.sha256()
-    for path in [*sorted(RECIPE.iterdir()), MACHINE_CERTIFICATES]:
+    for path in [*sorted(recipe.iterdir()), MACHINE_CERTIFICATES]:
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()[:16]
 
@@ -50,14 +52,19 @@ def _base(suite: str) -> str:
     return raw
 
 
+def _recent(image: str, recipe: str) -> bool:
+    """Whether there is such an image, made a short time ago from this recipe."""
+    labels = '{{index .Config.Labels "webstack.bench.recipe"}} {{index .Config.Labels "webstack.bench.made"}}'
+    there = (output(["docker", "image", "inspect", "--format", labels, image]) or "").split()
+    return len(there) == 2 and there[0] == recipe and time.time() - float(there[1]) < MAX_AGE_DAYS * 86400
+
+
 def ensure(suite: str) -> str:
     """The name of a bare host's image of this suite, made unless a recent one from the same recipe is there."""
     if suite not in SUITES:
         raise BenchError(f"no bare host of suite {suite!r}; there are {', '.join(SUITES)}")
     recipe = _recipe_digest()
-    labels = '{{index .Config.Labels "webstack.bench.recipe"}} {{index .Config.Labels "webstack.bench.made"}}'
-    there = (output(["docker", "image", "inspect", "--format", labels, name(suite)]) or "").split()
-    if len(there) == 2 and there[0] == recipe and time.time() - float(there[1]) < MAX_AGE_DAYS * 86400:
+    if _recent(name(suite), recipe):
         return name(suite)
     base = _base(suite)
     say(f"making the image {name(suite)} of a bare host (about a minute)")
@@ -70,3 +77,15 @@ def ensure(suite: str) -> str:
             "--label", f"webstack.bench.made={int(time.time())}", "--tag", name(suite), str(context)], f"image-{suite}",
            hint="Look whether containers of this engine reach Debian's mirror, and run again.")
     return name(suite)
+
+
+def browser() -> str:
+    """The name of an image with Debian's Chromium, made from a bare host's unless it is there."""
+    recipe = _recipe_digest(BROWSER)
+    if not _recent(BROWSER_IMAGE, recipe):
+        base = ensure("bookworm")
+        say(f"making the image {BROWSER_IMAGE} with a headless browser (about a minute)")
+        logged(["docker", "build", "--build-arg", f"BASE={base}", "--label", f"webstack.bench.recipe={recipe}",
+                "--label", f"webstack.bench.made={int(time.time())}", "--tag", BROWSER_IMAGE, str(BROWSER)], "image-browser",
+               hint="Look whether containers of this engine reach Debian's mirror, and run again.")
+    return BROWSER_IMAGE

@@ -85,14 +85,23 @@ def properties(report: Report) -> None:
     _pytest(report, "property", [control.tool("python"), "-m", "pytest", "-q", "--import-mode=prepend", "-o", "addopts=-ra", "tests/property"], timeout=600)
 
 
+def reports(report: Report) -> None:
+    """The report's pages in a headless Chromium in a container without a network; it leaves pictures of them in .cache/report."""
+    with setup_lock():
+        engine.setup()
+        images.browser()
+    _pytest(report, "report", [control.tool("python"), "-m", "pytest", "-q", "--import-mode=prepend", "-o", "addopts=-ra", "tests/report"], timeout=600)
+
+
 def types(report: Report) -> None:
     """mypy over everything written in Python, under the names by which the code imports itself."""
     config = ["--config-file", str(ROOT / "pyproject.toml")]
     report.check("mypy plugins", [control.tool("mypy"), *config, "ansible_collections/gantry/webstack/plugins"], cwd=control.TREE,
                  env={"MYPYPATH": str(control.TREE)})
-    ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults", "tests/property") if (ROOT / path).is_dir()]
+    ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults", "tests/property", "tests/report")
+            if (ROOT / path).is_dir()]
     report.check("mypy scripts and tests", [control.tool("mypy"), *config, *ours],
-                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults:{ROOT}/tests/property"})
+                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults:{ROOT}/tests/property:{ROOT}/tests/report"})
 
 
 def lint(report: Report) -> None:

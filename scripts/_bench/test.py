@@ -6,6 +6,7 @@
     ./scripts/test lint                       ruff, ansible-lint, the roles' READMEs, changelog and documentation
     ./scripts/test package                    the collection's tarball
     ./scripts/test sanity                     ansible-test sanity
+    ./scripts/test report                     the report's pages in a headless browser (about a minute)
     ./scripts/test property                   generated service lists, without and with a real host (about 3 minutes)
     ./scripts/test molecule [SCENARIO...]     every Molecule scenario, or the named ones
     ./scripts/test --keep molecule SCENARIO   the same, leaving the hosts running (and using the ones that run)
@@ -22,7 +23,8 @@ import sys
 from . import LOGS, BenchError, control, engine, guarded, parts, say, scenarios, setup_lock
 from .report import Outcome, Report
 
-PARTS = {"unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package, "sanity": parts.sanity, "property": parts.properties}
+PARTS = {"unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package, "sanity": parts.sanity, "report": parts.reports,
+         "property": parts.properties}
 
 
 def _plan(words: list[str]) -> tuple[list[str], list[str] | None]:
