@@ -26,7 +26,7 @@ def check(services: list[Service]) -> list[Service]:
     for service in services:
         name = service["name"]
         for secret in service["secrets"]:
-            if not secret["source"].startswith("file:") and secret["name"] not in render_uwsgi.secret_environment(service):
+            if not secret["source"].startswith(("file:", "code:")) and secret["name"] not in render_uwsgi.secret_environment(service):
                 raise ModelError(f"services[{name}].secrets[{secret['name']}].source: install supports file:PATH and, when it is left out, "
                                  f"an environment variable; not {secret['source']!r}")
         _check_code(service, tops)
@@ -152,10 +152,16 @@ _PYTHON = ("version", "interpreter", "origin")
 _VENV = ("system_site_packages", "index_url", "extra_index_urls", "wheel_dir", "no_index")
 
 
+def _wanted_python(python: Mapping[str, Any]) -> dict[str, Any]:
+    """The interpreter that is asked for; what pyenv, uv or conda has built is a tree like any other."""
+    found = {key: python[key] for key in _PYTHON if python.get(key)}
+    return {**found, "origin": "tree"} if found.get("origin", "package") != "package" else found
+
+
 def pythons(services: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """``wanted`` of the module python_trees, for service definitions or entries of python_venvs: those that ask for a Python of their own."""
     told = [(service.get("name"), service.get("python", service)) for service in services]
-    return [{"name": name, **{key: python[key] for key in _PYTHON if python.get(key)}} for name, python in told if any(python.get(key) for key in _PYTHON)]
+    return [{"name": name, **_wanted_python(python)} for name, python in told if any(python.get(key) for key in _PYTHON)]
 
 
 def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
@@ -167,7 +173,7 @@ def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | Non
     for service in services:
         python, place = service["python"], (staged or {}).get(service["name"], {})
         if "requirements" in python and not place.get("pinned"):
-            wanted = {key: python[key] for key in (*_PYTHON, *_VENV) if key in python}
+            wanted = {**_wanted_python(python), **{key: python[key] for key in _VENV if key in python}}
             wanted.update({"base": place["base"]} if place.get("base") else {})
             found.append({"name": service["name"], "path": place.get("venv") or python["venv"], "requirements_file": python["requirements"], **wanted})
     return found
@@ -208,7 +214,8 @@ def _webapp(service: Service) -> dict[str, Any]:
         app["release"] = code["release"]
     if "requirements" in service["python"]:
         app["requirements_file"] = service["python"]["requirements"]
-        app.update({key: service["python"][key] for key in (*_PYTHON, "system_site_packages") if key in service["python"]})
+        app.update(_wanted_python(service["python"]))
+        app.update({"system_site_packages": service["python"]["system_site_packages"]} if "system_site_packages" in service["python"] else {})
     if socket_dir(service) is not None:
         app["socket_dir"] = socket_dir(service)
     return app

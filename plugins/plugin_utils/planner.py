@@ -19,8 +19,10 @@ _OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "
 _PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 """User names that a plan takes."""
 
+_PYTHON = ("version", "interpreter", "origin", "venv", "system_site_packages", "distributions", "shared_distributions", "patched", "added", "unowned",
+           "unverified", "editable", "direct_urls", "pth")
 _ORDER = ("name", "source", "kind", "path", "when", "user", "command", "instances", "persistent", "timeout",
-          "stop_timeout", "memory_max", "what", "version", "address", "evidence")
+          "stop_timeout", "memory_max", "what", "version", "address", "process", "unit", "evidence")
 _EPHEMERAL = 32768
 """Ports from here on are given out by the kernel (ip_local_port_range) and differ from boot to boot."""
 
@@ -95,10 +97,10 @@ def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[ngin
     if facts["code"]:
         service["code"] = {"path": facts["code"]}
     if facts["python"]:
-        service["python"] = {key: facts["python"][key] for key in ("version", "interpreter", "origin", "venv", "distributions", "patched", "editable")
-                             if key in facts["python"]}
-        if "distributions" in service["python"]:
-            service["python"]["distributions"] = _ordered(service["python"]["distributions"])
+        service["python"] = {key: facts["python"][key] for key in _PYTHON if key in facts["python"]}
+        for key in ("distributions", "shared_distributions"):
+            if key in service["python"]:
+                service["python"][key] = _ordered(service["python"][key])
     service["uwsgi"] = _uwsgi(facts, socket)
     service["nginx"] = {"sites": _sites(mine), "static": _static(mine)}
     service["system_packages"] = _ordered(facts["packages"])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import List
 
 VASSAL_DIR = "/etc/webstack/vassals"
@@ -125,7 +126,13 @@ def beside(seam: str) -> str:
 
 
 def as_configured(argv: List[str]) -> List[str]:
-    """A command line as its unit has it: an instance that came back was started on ``beside(seam)``, which it has left since."""
+    """A command line as its unit has it: an instance that came back was started on ``beside(seam)``, which it has left since.
+
+    The script of pyuwsgi takes the place of the Python that the kernel started for it.
+    """
+    if re.fullmatch(r"(python|pypy)[\d.]*", os.path.basename((argv or [""])[0])) and os.path.basename((argv[1:] or [""])[0]) in ("uwsgi", "pyuwsgi"):
+        argv = argv[1:]
+
     def word_of(word: str) -> str:
         path = word[word.find("/"):]
         seam = path[:-len(beside(""))]

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import struct
+import time
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 _LISTEN_TCP = "0A"
@@ -67,6 +68,14 @@ class Process:
     def rewritten(self) -> bool:
         """Has it replaced its command line by a title (and with it, perhaps, the environment that stands behind it)?"""
         return len(self.argv) == 1 and " " in self.argv[0]
+
+    @property
+    def started(self) -> float:
+        """When it was started, in seconds since the epoch; 0 when /proc does not tell."""
+        fields = self._text("stat").rpartition(")")[2].split()
+        if len(fields) < 20:
+            return 0.0
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
     @property
     def namespace(self) -> str:

@@ -4,39 +4,60 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import re
 import stat
-import warnings
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Set, Tuple, Union
+from typing import Dict, Iterator, List, Set, Tuple
 
-from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import secret_name, secret_value
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_files, _evidence_settings, _evidence_source
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import secret_name
 
 _SKIPPED = {".git", ".hg", ".svn", "node_modules", "__pycache__", "site-packages", ".tox", ".mypy_cache", ".pytest_cache"}
-_TEXT = (".env", ".ini", ".cfg", ".conf", ".toml", ".json", ".yaml", ".yml", ".properties")
 _SOURCE = (".py", ".pyi", ".html", ".js", ".css", ".md", ".rst", ".po", ".mo", ".so", ".c", ".h", ".svg", ".sh", ".sql", ".in", ".lock", ".map", ".ts")
 _MAX_FILES = 20000
 _MAX_PYTHON = 3000
 _MAX_TEXT = 512 * 1024
 _MAX_SECRET = 64 * 1024
+_MANY = 500
+"""Files of one directory, beside Python's, that are looked into: where there are more, they are data."""
 _PATH = re.compile(r"(?<![\w.:/~$}])(/[\w.@+-]+(?:/[\w.@+-]+)+)/?")
-_RUNNERS = {"run", "call", "check_call", "check_output", "Popen", "which", "create_subprocess_exec", "execvp", "system"}
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_PART_OF_CODE = _SOURCE + (".txt", ".pot", ".jinja", ".jinja2", ".j2", ".mako", ".less", ".scss", ".png", ".ico", ".woff", ".woff2", ".ttf", ".json", ".yaml",
+                           ".yml", ".toml", ".ini", ".cfg", ".conf", ".env", ".pem", ".key", ".crt", ".example", ".pyc", ".egg-info", ".gitignore", ".xml")
+
+
+@dataclass
+class Data:
+    """What is in one directory of the tree beside code: the time of the newest file of each owner, and a database."""
+
+    newest: Dict[int, float] = field(default_factory=dict)
+    sqlite: str = ""
 
 
 @dataclass
 class Tree:
-    """Findings; places are ``FILE:LINE`` or a file. ``secrets_in_source`` holds names only, never values."""
+    """Findings; places are ``FILE:LINE`` or a file. ``secrets_in_source`` and ``secret_settings`` hold names only, never values."""
 
     absolute: Dict[str, str] = field(default_factory=dict)
     relative: Dict[str, str] = field(default_factory=dict)
     programs: Dict[str, str] = field(default_factory=dict)
+    libraries: Dict[str, str] = field(default_factory=dict)
+    locales: Dict[str, str] = field(default_factory=dict)
     secret_files: List[str] = field(default_factory=list)
     secrets_in_source: List[Tuple[str, str]] = field(default_factory=list)
+    secret_settings: Dict[str, List[str]] = field(default_factory=dict)
+    talks: List[Tuple[str, str, str]] = field(default_factory=list)
+    """(kind, address, place) of what the code or its settings say that it talks to; see _evidence_needs."""
+    settings: Dict[str, Dict[str, str]] = field(default_factory=dict)
+    """Values by name and by file. For the target only, never returned."""
+    shared_objects: List[str] = field(default_factory=list)
+    data: Dict[str, Data] = field(default_factory=dict)
+    python_dirs: Set[str] = field(default_factory=set)
     newest: float = 0.0
+    crowded: List[str] = field(default_factory=list)
     blind: List[str] = field(default_factory=list)
 
 
@@ -44,56 +65,64 @@ def scan(root: str, skip: Set[str]) -> Tree:
     """Look through a code tree; ``skip`` are directories that are not code (the venv). Never raises for what it finds."""
     tree = Tree()
     pythons = files = 0
-    for path, info in _walk(root, skip):
+    for path, info in _walk(root, skip, tree):
         files += 1
         if files > _MAX_FILES:
+            tree.crowded.append(root)
             tree.blind.append("%s has more than %d files; the rest was not looked at" % (root, _MAX_FILES))
             break
         name = os.path.basename(path)
         if name.endswith(".py"):
             tree.newest = max(tree.newest, info.st_mtime)
+            tree.python_dirs.add(os.path.dirname(path))
             pythons += 1
             if pythons <= _MAX_PYTHON and info.st_size <= _MAX_TEXT:
                 _python(tree, path)
-        elif info.st_size <= _MAX_TEXT and (name.endswith(_TEXT) or name.startswith(".env")):
-            _text(tree, path)
-        if _secret_file(path, name, info):
-            tree.secret_files.append(path)
+            else:
+                tree.blind.append("%s was not read: %s" % (path, "it is too large" if info.st_size > _MAX_TEXT else "there are too many Python files"))
+        else:
+            _other(tree, path, name, info)
     return tree
 
 
-def _walk(root: str, skip: Set[str]) -> Iterator[Tuple[str, os.stat_result]]:
-    """Regular files in a fixed order; links are not followed below the root."""
-    todo = [root]
+def _other(tree: Tree, path: str, name: str, info: os.stat_result) -> None:
+    if re.search(r"\.so(\.[\d.]+)?$", name):
+        tree.shared_objects.append(path)
+    elif info.st_size <= _MAX_TEXT and _evidence_settings.is_settings_file(name):
+        settings(tree, path)
+    if _secret_file(path, name, info):
+        tree.secret_files.append(path)
+    if not name.endswith(_PART_OF_CODE) and not name.startswith((".", "LICENSE", "README", "Makefile", "Dockerfile", "MANIFEST")):
+        data = tree.data.setdefault(os.path.dirname(path), Data())
+        data.newest[info.st_uid] = max(data.newest.get(info.st_uid, 0.0), info.st_mtime)
+        if not data.sqlite and info.st_size >= 100 and re.search(r"\.(db3?|sqlite3?|dat|sl3)$|^[^.]+$", name) and _evidence_files.is_sqlite(path):
+            data.sqlite = path
+
+
+def _walk(root: str, skip: Set[str], tree: Tree) -> Iterator[Tuple[str, os.stat_result]]:
+    """Regular files, the shallow ones first, in a fixed order; links are not followed below the root."""
+    todo = deque([root])
     while todo:
-        directory = todo.pop()
-        try:
-            with os.scandir(directory) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-        except OSError:
-            continue
+        directory = todo.popleft()
+        found, complete = _evidence_files.entries(directory)
+        if not complete:
+            tree.crowded.append(directory)
         if directory != root and any(entry.name == "pyvenv.cfg" for entry in found):
             continue
-        inner: List[str] = []
+        others = 0
         for entry in found:
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _SKIPPED and entry.path not in skip:
-                        inner.append(entry.path)
+                        todo.append(entry.path)
                 elif entry.is_file(follow_symlinks=False):
-                    yield entry.path, entry.stat(follow_symlinks=False)
-        todo += reversed(inner)
+                    others += not entry.name.endswith(".py")
+                    if others <= _MANY or entry.name.endswith(".py"):
+                        yield entry.path, entry.stat(follow_symlinks=False)
 
 
-def _read(path: str, limit: int = _MAX_TEXT) -> bytes:
-    try:
-        with open(path, "rb") as handle:
-            return handle.read(limit)
-    except OSError:
-        return b""
-
-
-def _note(tree: Tree, value: str, place: str) -> None:
+def note(tree: Tree, value: str, place: str) -> None:
+    """Keep a text that may be a path."""
     if 3 < len(value) < 512 and "\n" not in value and "\0" not in value:
         if value.startswith("/") and value.strip("/"):
             tree.absolute.setdefault(os.path.normpath(value), place)
@@ -103,73 +132,44 @@ def _note(tree: Tree, value: str, place: str) -> None:
 
 def _python(tree: Tree, path: str) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = ast.parse(_read(path))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        found = _evidence_source.read(_evidence_files.read(path), path)
+    except _evidence_source.Unreadable:
         tree.blind.append("%s is not Python that could be read" % path)
         return
-    docstrings = {id(body[0].value) for body in _bodies(module) if body and isinstance(body[0], ast.Expr)}
-    for node in ast.walk(module):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            _note(tree, node.value, "%s:%d" % (path, node.lineno))
-            url = re.match(r"sqlite:///(/[^?]+)", node.value)
-            if url:
-                _note(tree, url.group(1), "%s:%d" % (path, node.lineno))
-        elif isinstance(node, ast.Call):
-            program = _program(node)
-            if program:
-                tree.programs.setdefault(program, "%s:%d" % (path, node.lineno))
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            _assignment(tree, node, path)
+    for value, place in found.strings:
+        note(tree, value, place)
+    for target, items in ((tree.programs, found.programs), (tree.libraries, found.libraries), (tree.locales, found.locales)):
+        for name, place in items.items():
+            target.setdefault(name, place)
+    tree.secrets_in_source += [(name, path) for name in found.secrets]
+    tree.talks += found.talks
+    if found.settings:
+        tree.settings[path] = found.settings
 
 
-def _bodies(module: ast.Module) -> Iterator[List[ast.stmt]]:
-    for node in ast.walk(module):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield node.body
-
-
-def _program(node: ast.Call) -> Optional[str]:
-    """The first word of a command that a call of subprocess, shutil.which or os.system names literally."""
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
-    if name not in _RUNNERS or not node.args:
-        return None
-    if isinstance(node.func, ast.Attribute) and not (isinstance(node.func.value, ast.Name) and node.func.value.id in ("subprocess", "shutil", "os", "asyncio")):
-        return None
-    first: ast.expr = node.args[0]
-    if isinstance(first, (ast.List, ast.Tuple)) and first.elts:
-        first = first.elts[0]
-    if isinstance(first, ast.Constant) and isinstance(first.value, str) and first.value.strip():
-        return first.value.split()[0]
-    return None
-
-
-def _assignment(tree: Tree, node: Union[ast.Assign, ast.AnnAssign], path: str) -> None:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    value = node.value
-    if isinstance(value, ast.Constant) and isinstance(value.value, str) and len(value.value) >= 6 and not value.value.startswith("/"):
-        for target in targets:
-            if isinstance(target, ast.Name) and (secret_value(value.value) or target.id.isupper() and secret_name(target.id)):
-                tree.secrets_in_source.append((target.id, path))
-
-
-def _text(tree: Tree, path: str) -> None:
-    content = os.fsdecode(_read(path))
-    if "\0" not in content:
-        for match in _PATH.finditer(content):
-            _note(tree, match.group(1), path)
+def settings(tree: Tree, path: str) -> None:
+    """Look into a settings file: the paths that it names, its secrets by name, its values for later questions."""
+    content = os.fsdecode(_evidence_files.read(path, _MAX_TEXT))
+    if "\0" in content or not content:
+        return
+    for match in _PATH.finditer(content):
+        note(tree, match.group(1), path)
+    names = _evidence_settings.secrets(content, path)
+    if names:
+        tree.secret_settings[path] = names
+    if not _evidence_settings.is_example(path):
+        tree.settings[path] = dict(_evidence_settings.pairs(content, path))
 
 
 def _secret_file(path: str, name: str, info: os.stat_result) -> bool:
-    """A small file that holds secrets by its name or its content."""
+    """A small file that is secret as a whole, by its name or its content."""
     if info.st_size > _MAX_SECRET or info.st_size == 0 or name.endswith(_SOURCE):
         return False
     example = name.endswith((".example", ".sample", ".dist", ".pub"))
-    if name in (".env", ".htpasswd", ".pgpass", ".netrc") or name.startswith((".env.", "id_rsa", "id_ed25519")) and not example:
+    if name in _evidence_settings.WHOLE or name.startswith((".env.", "id_rsa", "id_ed25519", "id_ecdsa")) and not example:
         return True
-    if name.endswith((".pem", ".key", ".p12", ".pfx")):
-        return name.endswith((".p12", ".pfx")) or _PRIVATE_KEY.search(_read(path, _MAX_SECRET)) is not None
+    if name.endswith((".pem", ".key", ".p12", ".pfx", ".jks", ".keystore")):
+        return not name.endswith((".pem", ".key")) or _PRIVATE_KEY.search(_evidence_files.read(path, _MAX_SECRET)) is not None
     if not info.st_mode & stat.S_IROTH:
-        return secret_name(name) or _PRIVATE_KEY.search(_read(path, _MAX_SECRET)) is not None
-    return secret_name(name) and not name.endswith((".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf"))
+        return secret_name(name) or _PRIVATE_KEY.search(_evidence_files.read(path, _MAX_SECRET)) is not None
+    return secret_name(name) and not name.endswith((".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".xml", ".properties"))

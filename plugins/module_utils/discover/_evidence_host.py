@@ -15,14 +15,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import Process, Sockets
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_needs, _nginx_text
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_KINDS = {"postgres": "postgresql", "redis-server": "redis", "valkey-server": "redis", "mysqld": "mysql", "mariadbd": "mysql", "memcached": "memcached",
-          "beam.smp": "rabbitmq", "master": "smtp", "exim4": "smtp", "mongod": "mongodb", "slapd": "ldap"}
-_PORTS = {5432: "postgresql", 6379: "redis", 3306: "mysql", 11211: "memcached", 5672: "rabbitmq", 25: "smtp", 587: "smtp", 465: "smtp", 27017: "mongodb",
-          389: "ldap", 636: "ldap", 443: "https", 80: "http", 53: "dns"}
 _NEVER = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/run/nscd/", "/var/run/nscd/", "/dev/log", "/run/user/")
 
 
@@ -40,6 +36,14 @@ def group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+def home(uid: int) -> str:
+    """Home directory of a user; empty when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return ""
 
 
 def as_owner(argv: List[str], uid: int, gid: int) -> Tuple[int, str, str]:
@@ -196,36 +200,13 @@ def converted() -> Tuple[List[Dict[str, Any]], List[str]]:
 
 # -- sockets
 
-def needs(processes: List[Process], sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, Process]) -> List[Dict[str, str]]:
-    """{kind, address} of what the processes are connected to, by the listener's process where it is local."""
-    listening = {tcp.local: inode for inode, tcp in sockets.tcp.items() if tcp.listening}
-    own = {tcp.local.rsplit(":", 1)[1] for process in processes for inode in process.inodes
-           for tcp in [sockets.tcp.get(inode)] if tcp is not None and tcp.listening}
-    paths = {path: inode for inode, path in sockets.unix_listening.items()}
-    found: Set[Tuple[str, str]] = set()
-    for process in processes:
-        for inode in process.inodes:
-            tcp = sockets.tcp.get(inode)
-            path = sockets.peer_path(inode)
-            if tcp is not None and not tcp.listening and tcp.local.rsplit(":", 1)[1] not in own:
-                host, port = tcp.remote.rsplit(":", 1)
-                listener = next((listening[name] for name in (tcp.remote, "0.0.0.0:" + port, "[::]:" + port) if name in listening), None)
-                local = listener is not None and (host.startswith("127.") or host == "[::1]" or any(name.startswith(host + ":") for name in listening))
-                kind = _kind_of(holders, table, listener) if local and listener is not None else ""
-                found.add((kind or _PORTS.get(int(port), "tcp"), tcp.remote))
-            elif path.startswith("/") and not path.startswith(_NEVER) and path in paths:
-                found.add((_kind_of(holders, table, paths[path]) or "unix", "unix:" + path))
-    return [{"kind": kind, "address": address} for kind, address in sorted(found)]
+def listeners(sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, Process]) -> List[Dict[str, Any]]:
+    """{address, process, user, unit, used_by} of every TCP listener and every UNIX listener with a path, sorted; no PIDs.
 
-
-def _kind_of(holders: Dict[int, Set[int]], table: Dict[int, Process], inode: int) -> str:
-    names = sorted({name for pid in holders.get(inode, set()) if pid in table for name in (table[pid].name, os.path.basename(table[pid].exe)) if name})
-    return next((_KINDS[name] for name in names if name in _KINDS), names[0] if names else "")
-
-
-def listeners(sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, Process]) -> List[Dict[str, str]]:
-    """{address, process, user, unit} of every TCP listener and every UNIX listener with a path, sorted; no PIDs."""
-    found: Dict[str, Dict[str, str]] = {}
+    ``used_by`` are the local units or processes that are connected, and ``other hosts``.
+    """
+    used = _evidence_needs.clients(sockets, holders, table)
+    found: Dict[str, Dict[str, Any]] = {}
     addresses = [(inode, tcp.local) for inode, tcp in sockets.tcp.items() if tcp.listening]
     addresses += [(inode, "unix:" + path) for inode, path in sockets.unix_listening.items() if path.startswith("/")]
     for inode, address in addresses:
@@ -233,5 +214,5 @@ def listeners(sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, P
         if processes and not address[5:].startswith(_NEVER):
             first = processes[0]
             found[address] = {"address": address, "process": first.name, "user": user_name(first.uid), "unit": first.unit,
-                              "exe": first.exe, "command": redact(" ".join(first.argv))[:200]}
+                              "exe": first.exe, "command": redact(" ".join(first.argv))[:200], "used_by": used.get(address, [])}
     return [found[address] for address in sorted(found)]

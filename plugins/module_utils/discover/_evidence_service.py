@@ -7,23 +7,31 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from typing import Any, Dict, List, Optional, Tuple
-from urllib.parse import urlsplit
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _uwsgi_client
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_code,
+    _evidence_files,
     _evidence_host,
+    _evidence_native,
+    _evidence_needs,
     _evidence_paths,
     _evidence_python,
+    _evidence_settings,
     _evidence_shared,
+    _evidence_site,
     _evidence_uwsgi,
     _uwsgi_config,
 )
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import is_secret, redact
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _instance
 
+Found = TypeVar("Found")
+
+_TOO_BROAD = frozenset(("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/media", "/mnt", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr",
+                        "/usr/bin", "/usr/lib", "/usr/local", "/usr/share", "/var", "/var/lib", "/var/log"))
 _VENV_KEYS = ("virtualenv", "venv", "home", "pyhome")
 _PATH_KEYS = ("pythonpath", "python-path", "pp")
 _WORKER_KEYS = {"mule": "mule", "mules": "mules", "farm": "farm", "spooler": "spooler", "spooler-external": "spooler", "Q": "spooler",
@@ -38,11 +46,6 @@ _NOT_OURS = frozenset("""
     LISTEN_FDS LISTEN_PID LISTEN_FDNAMES MAINPID RUNTIME_DIRECTORY STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY
     CONFIGURATION_DIRECTORY CREDENTIALS_DIRECTORY MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE WATCHDOG_PID WATCHDOG_USEC container
 """.split())
-_SCHEMES = {"postgres": "postgresql", "postgresql": "postgresql", "postgis": "postgresql", "mysql": "mysql", "mysql2": "mysql", "mariadb": "mysql",
-            "redis": "redis", "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq", "mongodb": "mongodb", "smtp": "smtp", "memcached": "memcached",
-            "ldap": "ldap"}
-_PORTS = {"postgresql": 5432, "mysql": 3306, "redis": 6379, "rabbitmq": 5672, "mongodb": 27017, "smtp": 25, "memcached": 11211, "ldap": 389}
-
 
 def sockets(instance: _evidence_uwsgi.Instance) -> List[Dict[str, str]]:
     """{address, problem}: the sockets of the uwsgi protocol, and why the place that defines one could not be changed."""
@@ -82,12 +85,21 @@ class Service:
         self.uid, self.gid = worker.uid, worker.gid
         self.subject = _evidence_paths.Subject(worker.uid, set(worker.groups))
         self.maps = sorted({path for process in instance.processes for path in process.maps})
+        self.binary = _evidence_uwsgi.program(instance.master)
         self.venv = self._venv()
-        self.python = _evidence_python.describe(self.maps, self.venv)
+        self.home = _evidence_host.home(self.uid)
+        self.python = _evidence_python.describe(self.maps, self.venv, instance.master.exe, self._import_paths(), self.home)
+        self.site = _evidence_site.Site()
+        self.shared = _evidence_site.Site()
         self.code = self._code()
+        self.remarks: List[str] = []
         self.secrets: Dict[str, str] = {}
         self.environment: Dict[str, str] = {}
         self._environment()
+
+    def _import_paths(self) -> List[str]:
+        return [self._absolute(path) for path in self.config.all(*_PATH_KEYS)] + [
+            path for path in self.instance.master.environ.get("PYTHONPATH", "").split(":") if path.startswith("/")]
 
     def _absolute(self, path: str) -> str:
         base = self.config.last("chdir") or self.instance.start
@@ -98,7 +110,7 @@ class Service:
         if venv:
             path = os.path.normpath(os.path.join(self.instance.start, venv))
             return path if os.path.isdir(path) else None
-        prefix = os.path.dirname(os.path.dirname(self.instance.master.exe))
+        prefix = os.path.dirname(os.path.dirname(self.binary))
         return prefix if _evidence_python.pyvenv(prefix) else None
 
     def _code(self) -> Optional[str]:
@@ -229,54 +241,76 @@ class Service:
                     found[path] = "%s= of %s" % (key, self.instance.unit)
         return found
 
-    def _paths(self, tree: _evidence_code.Tree) -> _evidence_paths.Paths:
-        named = self._named()
+    def _paths(self, tree: _evidence_code.Tree, named: Dict[str, str]) -> _evidence_paths.Paths:
         ignored = {_uwsgi_config.text(option) for option in self.config.options if option.key in _LOG_KEYS} | set(self.config.files)
         ignored |= {self.instance.name, _evidence_host.user_name(self.uid)}
         owned = {path: self.host.owner(path) for path in {**named, **tree.absolute} if os.path.lexists(path)}
-        return _evidence_paths.classify(_evidence_paths.Facts(
-            self.subject, self.code, self.venv, named, tree, self._written(), self._unit_state(), self.host.static_roots, ignored, owned))
+        facts = _evidence_paths.Facts(
+            self.subject, self.code, self.venv, named, tree, self._written(), self._unit_state(), self.host.static_roots, ignored, owned,
+            self.home, self.instance.master.started, self.host.users.get(self.uid, 0) < 2)
+        found = _evidence_paths.classify(facts)
+        for kind in (found.state, found.files, found.secrets):
+            for path in [path for path in kind if not _evidence_files.is_printable(path)]:
+                del kind[path]
+                self.host.blind.append("%s: its name is not UTF-8, which a plan cannot hold" % _evidence_files.printable(path))
+        self.host.blind += [item for item in tree.blind if not (tree.crowded and _evidence_paths.within(item.split(" ", 1)[0], found.state))]
+        self.host.blind += ["%s has more entries than are looked at" % path for path in tree.crowded
+                            if path != self.code and not _evidence_paths.within(path, found.state)]
+        return found
 
     # -- the rest
 
-    def _needs(self, named: Dict[str, str]) -> List[Dict[str, str]]:
-        found = _evidence_host.needs(self.instance.processes, self.host.sockets, self.host.holders, self.host.table)
-        for value in self._all_variables().values():
-            kind = _SCHEMES.get(value.split("://", 1)[0].split("+")[0]) if "://" in value else None
-            if kind:
-                try:
-                    url = urlsplit(value)
-                    host, port = url.hostname, url.port or _PORTS.get(kind, 0)
-                except ValueError:
-                    continue
-                if host:
-                    found.append({"kind": kind, "address": "%s:%d" % (host, port)})
-        known = {(item["kind"], item["address"].replace("localhost", "127.0.0.1")) for item in found}
-        return [{"kind": kind, "address": address} for kind, address in sorted(known)]
+    def _needs(self, tree: _evidence_code.Tree) -> List[Dict[str, str]]:
+        host = self.host
+        live = _evidence_needs.connections(self.instance.processes, host.sockets, host.holders, host.table)
+        guessed = [(kind, address) for kind, address, _place in tree.talks]
+        guessed += [item for settings in tree.settings.values() for item in _evidence_needs.of_settings(settings)]
+        told = _evidence_needs.of_settings(self._all_variables())
+        mine = {item["address"] for item in sockets(self.instance)} | {"unix:" + item["address"] for item in sockets(self.instance)}
+        found = _evidence_needs.needs(live, told, guessed, _evidence_needs.Local(host.sockets, host.holders, host.table))
+        return [item for item in found if item["address"] not in mine]
 
-    def _packages(self, metadata: List[str], tools: List[str]) -> List[Dict[str, str]]:
-        wanted = {path for path in self.maps if not _evidence_paths.within(path, [self.venv])} | set(tools) | {self.instance.master.exe}
+    def _packages(self, tree: _evidence_code.Tree, named: Dict[str, str], tools: List[str]) -> List[Dict[str, str]]:
+        """Packages of what is loaded, of what that needs, and of what surrounds it; what is missing or comes from no package becomes a remark."""
+        inside = [self.venv, self.code, self.python and self.python.interpreter and os.path.dirname(os.path.dirname(self.python.interpreter))]
+        inside = [path for path in inside if path and path not in ("/usr", "/", "/usr/local")]
+        host, loaded = self.host.native, [path for path in self.maps if os.path.basename(path) != self.binary]
+        roots = {path for path in [*loaded, self.instance.master.exe, *self.site.shared_objects, *self.shared.shared_objects, *tree.shared_objects] if path}
         if self.python and self.python.interpreter:
-            wanted.add(self.python.interpreter)
-        return self.host.packages({path for path in wanted | set(metadata) if path})
+            roots.add(self.python.interpreter)
+        library_path = [path for path in self._all_variables().get("LD_LIBRARY_PATH", "").split(":") if path]
+        libs = _evidence_native.libraries(host, sorted(roots), library_path, self.maps)
+        by_name = _evidence_native.named_libraries(host, tree.libraries)
+        found = libs.found | _evidence_native.libraries(host, by_name.values(), library_path, self.maps).found | set(by_name.values())
+        self.remarks += ["%s needs the library %s, which this host does not have" % item for item in sorted(libs.missing)]
+        own = {path for path in found if not self.host.owner(path) and not _evidence_paths.within(path, inside)}
+        self.remarks += ["it needs the library %s, which no package owns; it goes into the image as it is" % path for path in sorted(own)]
+        around = _evidence_native.surroundings(self.host.owner, self.maps, found, [*named, *tree.absolute], self.host.fonts)
+        wanted = found | around | {path for path in roots if not _evidence_paths.within(path, inside)} | set(tools) | set(self.shared.metadata)
+        return self.host.packages(wanted)
 
-    def _tools(self, tree: _evidence_code.Tree) -> List[str]:
-        found = set()
+    def _locales(self, tree: _evidence_code.Tree, paths: _evidence_paths.Paths) -> None:
+        found, remarks = _evidence_native.locales(self._all_variables(), tree.locales)
+        self.remarks += remarks
+        for path, why in found.items():
+            paths.files.setdefault(path, why)
+
+    def _tools(self, tree: _evidence_code.Tree, named: Dict[str, str]) -> List[str]:
+        found = set(_evidence_native.named_programs({**named, **tree.absolute}))
         for program in tree.programs:
             for directory in [""] if program.startswith("/") else ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]:
                 path = os.path.join(directory, program)
-                if os.path.isfile(path) and os.access(path, os.X_OK) and not _evidence_paths.within(path, [self.venv, self.code]):
+                if os.path.isfile(path) and os.access(path, os.X_OK):
                     found.add(path)
                     break
-        return sorted(found)
+        return sorted(path for path in found if not _evidence_paths.within(path, [self.venv, self.code]))
 
-    def _python_facts(self) -> Tuple[Dict[str, Any], List[str]]:
+    def _python_facts(self) -> Dict[str, Any]:
         if self.python is None:
-            return {}, []
-        found, _metadata, editable = _evidence_python.distributions(self.python.site)
-        _shared, metadata, _editable = _evidence_python.distributions(self.python.shared)
-        patched, blind = _evidence_python.patched(self.python.site)
-        self.host.blind += blind
+            return {}
+        self.site = self.host.site(self.python.site, self.venv)
+        self.shared = self.host.site(self.python.shared, None)
+        self.host.blind += self.site.blind + self.shared.blind
         interpreter = self.python.interpreter
         version = self.python.full
         if interpreter and version is None:
@@ -284,26 +318,59 @@ class Service:
             match = re.search(r"Python (\d+\.\d+\.\d+\S*)", out)
             version = match.group(1) if match else None
         owned = interpreter is not None and self.host.owner(interpreter) is not None
-        facts: Dict[str, Any] = {"version": version or self.python.short, "interpreter": interpreter, "origin": "package" if owned else "tree",
-                                 "venv": self.venv, "distributions": found, "patched": patched, "editable": editable}
-        return {key: value for key, value in facts.items() if value not in (None, [])}, metadata
+        own = {_evidence_site.normalized(item["name"]) for item in self.site.distributions}
+        facts: Dict[str, Any] = {
+            "version": version or self.python.short, "interpreter": interpreter, "origin": _evidence_python.origin(interpreter or "", owned),
+            "venv": self.venv, "system_site_packages": self.python.system_site or None, "distributions": self.site.distributions,
+            "shared_distributions": [item for item in self.shared.distributions if _evidence_site.normalized(item["name"]) not in own]}
+        for key in ("patched", "added", "editable", "direct_urls", "pth", "unowned", "unverified"):
+            facts[key] = sorted(set(getattr(self.site, key)) | set(getattr(self.shared, key)))
+        return {key: value for key, value in facts.items() if value not in (None, [])}
 
     def _version(self) -> str:
-        rc, out, _err = _evidence_host.as_owner([self.instance.master.exe, "--version"], self.uid, self.gid)
+        rc, out, _err = _evidence_host.as_owner([self.binary, "--version"], self.uid, self.gid)
         match = re.search(r"\d+\.\d+\S*", out) if rc == 0 else None
         return re.sub(r"-debian$", "", match.group()) if match else ""
 
+    def _settings_files(self, named: Dict[str, str]) -> List[str]:
+        """Settings files outside the code that environment, options or the home directory name: what they say counts like the code's."""
+        return sorted(path for path in named if _evidence_settings.is_settings_file(os.path.basename(path)) and os.path.isfile(path)
+                      and path not in self.config.files and not _evidence_paths.within(path, [self.code, self.venv]) and not self.host.owner(path))
+
+    def _part(self, what: str, look: Callable[[], Found], instead: Callable[[], Found]) -> Found:
+        """One part of the facts. Whatever is on a host, a part that cannot be read hides no other one: it becomes a blind spot."""
+        try:
+            return look()
+        except Exception as exc:  # the text of an error may hold what was read, a secret perhaps
+            self.host.blind.append("%s: its %s could not be read (%s)" % (self.instance.name, what, _evidence_shared.reason(exc)))
+            return instead()
+
+    def _tree(self) -> _evidence_code.Tree:
+        if not self.code or not os.path.isdir(self.code):
+            return _evidence_code.Tree()
+        if os.path.realpath(self.code) in _TOO_BROAD:
+            self.host.blind.append("%s: its code directory is %s, which is too broad to be looked through" % (self.instance.name, self.code))
+            return _evidence_code.Tree()
+        return _evidence_code.scan(self.code, {self.venv or ""})
+
     def facts(self) -> Dict[str, Any]:
         """The instance as plain data, sorted, without PIDs or times."""
-        tree = _evidence_code.scan(self.code, {self.venv or ""}) if self.code and os.path.isdir(self.code) else _evidence_code.Tree()
-        self.host.blind += tree.blind
-        paths = self._paths(tree)
-        python, metadata = self._python_facts()
-        tools = self._tools(tree)
+        tree = self._part("code", self._tree, _evidence_code.Tree)
+        named = self._named()
+        for path in self._settings_files(named):
+            _evidence_code.settings(tree, path)
+        paths = self._part("paths", lambda: self._paths(tree, named), _evidence_paths.Paths)
+        python: Dict[str, Any] = self._part("Python", self._python_facts, dict)
+        tools: List[str] = self._part("tools", lambda: self._tools(tree, named), list)
+        self._part("locales", lambda: self._locales(tree, paths), lambda: None)
+        packages: List[Dict[str, str]] = self._part("libraries", lambda: self._packages(tree, named, tools), list)
+        needs: List[Dict[str, str]] = self._part("needs", lambda: self._needs(tree), list)
         options, hidden = self._options()
-        instance, exe = self.instance, self.instance.master.exe
+        instance, exe = self.instance, self.binary
         secrets = [{"name": name, "source": self.secrets[name]} for name in sorted(self.secrets)]
-        secrets += [{"name": os.path.basename(path), "source": "file:" + path} for path in sorted(paths.secrets)]
+        secrets += [{"name": name, "source": "file:" + path} for path in sorted(paths.secrets)
+                    for name in paths.names.get(path) or [os.path.basename(path)]]
+        secrets += [{"name": name, "source": "code:" + path} for name, path in sorted(set(tree.secrets_in_source))]
         workers = [{"kind": _WORKER_KEYS[option.key], "what": redact("%s = %s" % (option.key, _uwsgi_config.text(option))), "evidence": option.source_file}
                    for option in self.config.options if option.key in _WORKER_KEYS]
         origin = "package" if self.host.owner(exe) else "venv" if _evidence_paths.within(exe, [self.venv]) else "tree"
@@ -316,11 +383,11 @@ class Service:
             "sockets": sockets(instance), "code": self.code, "python": python,
             "environment": {name: self.environment[name] for name in sorted(self.environment)}, "secrets": secrets,
             "secrets_in_source": [{"name": name, "file": path} for name, path in sorted(set(tree.secrets_in_source))],
-            "state": [{"path": path, "evidence": paths.state[path]} for path in sorted(paths.state)],
+            "state": [{"path": path, "kind": _evidence_paths.state_kind(path, why), "evidence": why} for path, why in sorted(paths.state.items())],
             "files": [{"path": path, "evidence": paths.files[path]} for path in sorted(paths.files)],
-            "tools": tools, "workers": workers, "schedule": [], "needs": self._needs(self._named()), "packages": self._packages(metadata, tools),
+            "tools": tools, "workers": workers, "schedule": [], "needs": needs, "packages": packages,
             "health": {key: self.health[key] for key in ("path", "status") if key in self.health},
-            "remarks": [self.health["problem"]] if "problem" in self.health else [],
+            "remarks": ([self.health["problem"]] if "problem" in self.health else []) + self.remarks,
         }
 
 

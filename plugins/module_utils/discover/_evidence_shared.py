@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Optional, Set
+import traceback
+from collections import Counter
+from typing import Dict, List, Optional, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_host, _evidence_uwsgi, _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_host, _evidence_site, _evidence_uwsgi, _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.image import _closure
 from ansible_collections.gantry.webstack.plugins.module_utils.image._dpkg import Dpkg
 from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import HostFs
 
@@ -20,7 +23,12 @@ class Host:
         self.table = _proc.processes()
         self.sockets = _proc.Sockets()
         self.holders = _proc.owners(self.table)
-        self.dpkg = Dpkg.load(HostFs())
+        files = HostFs()
+        self.dpkg = Dpkg.load(files)
+        self.native = _closure.Host(files, self.dpkg)
+        self.users: Dict[int, int] = {}
+        self._sites: Dict[Tuple[Tuple[str, ...], Optional[str]], _evidence_site.Site] = {}
+        self._fonts: Optional[List[str]] = None
         self.units = _evidence_uwsgi.unit_properties(process.unit for process in self.table.values() if _evidence_uwsgi.is_uwsgi(process))
         self.manager_environment = _evidence_uwsgi.manager_environment()
         self.own_units = _evidence_host.own_units()
@@ -41,7 +49,23 @@ class Host:
                 living.append(instance)
             else:
                 self.blind.append("the uWSGI instance %s ended while it was looked at" % instance.name)
+        self.users = dict(Counter(instance.worker.uid for instance in living))
         return living
+
+    def site(self, directories: List[str], prefix: Optional[str]) -> _evidence_site.Site:
+        """What is installed in site directories, looked at once however many services share them."""
+        key = (tuple(directories), prefix)
+        if key not in self._sites:
+            self._sites[key] = _evidence_site.look(directories, prefix)
+        return self._sites[key]
+
+    def fonts(self) -> List[str]:
+        """One file of fonts of each package that has some."""
+        if self._fonts is None:
+            names = ((key, next((path for path in self.dpkg.files(key) if path.startswith("/usr/share/fonts/") and os.path.isfile(path)), None))
+                     for key in sorted(self.dpkg.stanzas))
+            self._fonts = [path for _key, path in names if path]
+        return self._fonts
 
     def owner(self, path: str) -> Optional[str]:
         """Key of the package that owns a path, links in its directory followed."""
@@ -53,3 +77,10 @@ class Host:
         keys = {key for key in map(self.owner, sorted(paths)) if key}
         versions = {self.dpkg.stanzas[key].name: self.dpkg.stanzas[key].version for key in keys if key in self.dpkg.stanzas}
         return [{"name": name, "version": versions[name]} for name in sorted(versions)]
+
+
+def reason(exc: BaseException) -> str:
+    """Kind and place of an error, without its text, which may hold what was read."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    place = " in %s, line %d" % (os.path.basename(frames[-1].filename), frames[-1].lineno or 0) if frames else ""
+    return type(exc).__name__ + place

@@ -55,8 +55,23 @@ class Instance:
 
 
 def is_uwsgi(process: Process) -> bool:
-    """By the binary: the distribution's, one in a venv, or one under another name that started as uwsgi."""
-    return os.path.basename(process.exe).startswith("uwsgi") or bool(process.argv) and os.path.basename(process.argv[0]).startswith("uwsgi")
+    """By the binary: the distribution's, one in a venv, one under another name that started as uwsgi, or pyuwsgi inside a Python."""
+    return os.path.basename(process.exe).startswith("uwsgi") or bool(process.argv) and os.path.basename(process.argv[0]).startswith("uwsgi") \
+        or _script(process) is not None
+
+
+def _script(process: Process) -> Optional[str]:
+    """The script uwsgi (or pyuwsgi) that a Python runs: pyuwsgi is an extension module of it."""
+    words = [word for word in process.argv[1:2] if not word.startswith("-")]
+    if not re.fullmatch(r"(python|pypy)[\d.]*", os.path.basename(process.exe)) or not words:
+        return None
+    return words[0] if os.path.basename(words[0]) in ("uwsgi", "pyuwsgi") else None
+
+
+def program(process: Process) -> str:
+    """What was started: the binary, or pyuwsgi's script."""
+    script = _script(process)
+    return os.path.normpath(os.path.join(process.cwd, script)) if script else process.exe
 
 
 def masters(table: Dict[int, Process]) -> List[Process]:
@@ -153,7 +168,7 @@ def _vassal(table: Dict[int, Process], master: Process, emperor: Instance, hostn
     """A vassal: the emperor starts it in its directory with the file's name (core/emperor.c)."""
     if master.rewritten:
         return _titled_vassal(table, master, emperor, hostname, sockets)
-    options, _bare, _warnings = _uwsgi_config.parse_argv(master.argv[1:])
+    options, _bare, _warnings = _uwsgi_config.parse_argv(_paths.as_configured(master.argv)[1:])
     names = [value for key, value in options if key in _FIRST_FILE and value]
     places = [place[len("glob://"):] if place.startswith("glob://") else place for place in emperor.config.all("emperor")]
     for place in places:

@@ -17,7 +17,7 @@ _URL_TOKEN = re.compile(r"(://)[0-9A-Za-z]{16,}(?=@)")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _KNOWN = re.compile(r"^(AKIA[0-9A-Z]{16}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|gh[pousr]_\w{20,}|xox[abprs]-\S+|sk[-_]\w{16,}|\$(2[aby]|5|6|y|apr1)\$\S+)$")
 _VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"';,]+)"
-_ASSIGNMENT = re.compile(r"(?P<name>--?[A-Za-z][\w.-]*|\b[A-Za-z_][\w.-]*)(?P<sign>\s*=\s*|:\s*)" + _VALUE)
+_ASSIGNMENT = re.compile(r"(?P<name>--?[A-Za-z][\w.-]*|\b[A-Za-z_][\w.-]*)(?P<sign>[\"']?\]?\s*=\s*|[\"']?:\s*)" + _VALUE)
 _OPTION = re.compile(r"(?P<name>(?<!\S)--?[A-Za-z][\w-]*)(?P<sign>\s+)" + _VALUE)
 
 
@@ -38,6 +38,8 @@ def secret_value(value: str) -> bool:
 
 def _random(word: str) -> bool:
     """Bits per character near those of random text, with digits among letters; prose, paths and names are far below."""
+    if len(set(word)) == len(word) > 30:  # an alphabet: a random text of this length repeats some
+        return False
     if "/" in word and not re.search(r"[+=]", word) or not (re.search(r"\d", word) and re.search(r"[A-Za-z]", word)):
         return False
     if re.fullmatch(r"[\w-]+(\.[\w-]+)+", word) and re.search(r"[a-z]{5,}", word):

@@ -94,7 +94,7 @@ class AppTree:
             kind, dummy, path = item["source"].partition(":")
             if kind == "file":
                 self._mount(path, Stat("file", 0o400, *owner))
-            elif path.startswith("/"):
+            elif path.startswith("/") and kind != "code":
                 self._hidden.update((name, ("secret", path)) for name in (path, self.fs.canonical(path), self.fs.resolve(path).real) if name)
 
     def _mount(self, path: str, default: Stat) -> None:

@@ -61,7 +61,7 @@ def secret_values(service: Mapping[str, Any]) -> Dict[str, str]:
     configured: Optional[Dict[str, str]] = None
     for secret in service.get("secrets", []):
         kind, dummy, place = secret["source"].partition(":")
-        if kind == "file":
+        if kind in ("file", "code"):
             continue
         if kind == "uwsgi":
             if configured is None:

@@ -21,6 +21,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_paths,
     _evidence_python,
     _evidence_service,
+    _evidence_site,
     _evidence_uwsgi,
 )
 
@@ -153,11 +154,10 @@ def test_distributions_and_what_was_patched(tmp_path: Path) -> None:
     write(tmp_path / "mine-2.0.dist-info/METADATA", "Name: mine\nVersion: 2.0\n")
     write(tmp_path / "mine-2.0.dist-info/direct_url.json", '{"url": "file:///srv/mine", "dir_info": {"editable": true}}')
     write(tmp_path / "old.egg-link", "/srv/old\n.\n")
-    found, _metadata, editable = _evidence_python.distributions([str(tmp_path)])
-    assert [(item["name"], item["version"]) for item in found] == [("alpha", "1.0"), ("Flask_Thing", "1.0"), ("mine", "2.0")]
-    assert editable == ["mine /srv/mine", "old /srv/old"]
-    differing, blind = _evidence_python.patched([str(tmp_path)])
-    assert [os.path.basename(path) for path in differing] == ["a.py", "b.py", "c.py"] and not blind
+    site = _evidence_site.look([str(tmp_path)])
+    assert [(item["name"], item["version"]) for item in site.distributions] == [("alpha", "1.0"), ("Flask_Thing", "1.0"), ("mine", "2.0")]
+    assert site.editable == ["mine /srv/mine", "old /srv/old"]
+    assert [os.path.basename(path) for path in site.patched] == ["a.py", "b.py", "c.py"] and not site.blind
 
 
 @pytest.mark.parametrize(("maps", "short"), [
