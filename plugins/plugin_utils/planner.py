@@ -21,6 +21,10 @@ _PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 _PYTHON = ("version", "interpreter", "origin", "venv", "system_site_packages", "distributions", "shared_distributions", "patched", "added", "unowned",
            "unverified", "editable", "direct_urls", "pth")
+_BY_HAND = (("patched", "installed file differs from what was installed", "installed files differ from what was installed"),
+            ("added", "file was added to installed packages", "files were added to installed packages"),
+            ("unowned", "module was installed without metadata", "modules were installed without metadata"))
+"""What no lock file brings back; an image takes it as it is."""
 _ORDER = ("name", "source", "kind", "path", "when", "user", "command", "instances", "persistent", "timeout",
           "stop_timeout", "memory_max", "what", "version", "address", "process", "unit", "evidence")
 _EPHEMERAL = 32768
@@ -217,9 +221,10 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
                if worker["kind"] in ("unit", "timer")]
     reasons += [f"{line['source']} is a user's own crontab; its line stays on the host: {line['command']}" for line in facts["schedule"]
                 if line["source"].startswith("/var/spool/")]
-    if python.get("patched"):
-        reasons.append(f"{len(python['patched'])} installed file{'s' if len(python['patched']) > 1 else ''} differ from what was installed: "
-                       f"{', '.join(python['patched'][:3])}{' ...' if len(python['patched']) > 3 else ''}")
+    for key, one, many in _BY_HAND:
+        found = python.get(key, [])
+        if found:
+            reasons.append(f"{len(found)} {many if len(found) > 1 else one}: {', '.join(found[:3])}{' ...' if len(found) > 3 else ''}")
     reasons += [f"editable install: {item}" for item in python.get("editable", [])]
     reasons += [f"{item['file']} holds a secret value ({item['name']}); it goes into the image with the code" for item in facts["secrets_in_source"]]
     reasons += [f"{warning}" for warning in facts["warnings"] if warning.endswith("has no value")]

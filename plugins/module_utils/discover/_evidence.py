@@ -41,7 +41,9 @@ def collect() -> Dict[str, Any]:
     listeners = _evidence_host.listeners(host.sockets, host.holders, host.table)
     for item in listeners:
         item["package"] = host.owner(item.pop("exe")) or ""
-    sizes = _evidence_files.sizes(sorted({place["path"] for item in facts + converted for place in item.get("state", [])}))
+    state = sorted({place["path"] for item in facts + converted for place in item.get("state", [])})
+    trees = sorted({path for item in facts for path in (item["code"], item["python"].get("venv")) if path})
+    sizes = _evidence_files.sizes(list(dict.fromkeys(state + trees)))
     return _evidence_files.printable({
         "nginx": host.nginx, "instances": sorted(facts, key=lambda item: item["name"]), "converted": converted,
         "emperors": sorted({place for item in emperors for place in item.config.all("emperor")}),

@@ -89,7 +89,9 @@ def _other(tree: Tree, path: str, name: str, info: os.stat_result) -> None:
     if re.search(r"\.so(\.[\d.]+)?$", name):
         tree.shared_objects.append(path)
     elif info.st_size <= _MAX_TEXT and _evidence_settings.is_settings_file(name):
-        settings(tree, path)
+        names = settings(tree, path)
+        if names:
+            tree.secret_settings[path] = names
     if _secret_file(path, name, info):
         tree.secret_files.append(path)
     if not name.endswith(_PART_OF_CODE) and not name.startswith((".", "LICENSE", "README", "Makefile", "Dockerfile", "MANIFEST")):
@@ -133,8 +135,8 @@ def note(tree: Tree, value: str, place: str) -> None:
 def _python(tree: Tree, path: str) -> None:
     try:
         found = _evidence_source.read(_evidence_files.read(path), path)
-    except _evidence_source.Unreadable:
-        tree.blind.append("%s is not Python that could be read" % path)
+    except _evidence_source.Unreadable:  # Python 2's, a template, or broken: read as text
+        tree.secrets_in_source += [(name, path) for name in settings(tree, path)]
         return
     for value, place in found.strings:
         note(tree, value, place)
@@ -147,18 +149,16 @@ def _python(tree: Tree, path: str) -> None:
         tree.settings[path] = found.settings
 
 
-def settings(tree: Tree, path: str) -> None:
-    """Look into a settings file: the paths that it names, its secrets by name, its values for later questions."""
+def settings(tree: Tree, path: str) -> List[str]:
+    """Look into a settings file: the paths that it names, its values for later questions; names of its secrets are returned."""
     content = os.fsdecode(_evidence_files.read(path, _MAX_TEXT))
     if "\0" in content or not content:
-        return
+        return []
     for match in _PATH.finditer(content):
         note(tree, match.group(1), path)
-    names = _evidence_settings.secrets(content, path)
-    if names:
-        tree.secret_settings[path] = names
     if not _evidence_settings.is_example(path):
         tree.settings[path] = dict(_evidence_settings.pairs(content, path))
+    return _evidence_settings.secrets(content, path)
 
 
 def _secret_file(path: str, name: str, info: os.stat_result) -> bool:

@@ -212,7 +212,7 @@ class _Look:
             return
         for line in _evidence_files.text(path).splitlines():
             if line.startswith(("import ", "import\t")):
-                shown = redact(line.strip())
+                shown = re.sub(r"""(["'])(?:(?!\1).)+\1""", r"\1...\1", redact(line.strip()))  # a text may be a secret under any name
                 self.site.pth.append("%s runs %s" % (path, shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " ..."))
             elif line.strip() and not line.startswith("#"):
                 place = os.path.normpath(os.path.join(directory, line.strip()))

@@ -72,14 +72,14 @@ def test_code_names_paths_programs_and_secrets(tmp_path: Path) -> None:
     write(tmp_path / "private", "-----BEGIN RSA PRIVATE KEY-----\n", 0o600)
     write(tmp_path / "env/pyvenv.cfg", "home = /usr/bin\n")
     write(tmp_path / "env/lib/x.py", 'X = "/in/a/venv"\n')
-    write(tmp_path / "broken.py", "def (:\n")
+    write(tmp_path / "broken.py", "print 'x'\nDATA = '/srv/two'\nPASSWORD = 'canary-two'\n")
     tree = _evidence_code.scan(str(tmp_path), set())
-    assert sorted(tree.absolute) == ["/etc/k", "/srv/data", "/srv/db/x.sqlite3", "/var/lib/app/data"]
+    assert sorted(tree.absolute) == ["/etc/k", "/srv/data", "/srv/db/x.sqlite3", "/srv/two", "/var/lib/app/data"]
     assert tree.absolute["/srv/data"] == f"{tmp_path}/app.py:3"
     assert sorted(tree.programs) == ["convert", "git"]
-    assert tree.secrets_in_source == [("SECRET_KEY", f"{tmp_path}/app.py")]
+    assert tree.secrets_in_source == [("SECRET_KEY", f"{tmp_path}/app.py"), ("PASSWORD", f"{tmp_path}/broken.py")]
     assert [os.path.basename(path) for path in tree.secret_files] == [".env", "key.pem", "password.txt", "private"]
-    assert tree.blind == [f"{tmp_path}/broken.py is not Python that could be read"]
+    assert not tree.blind
     assert "media" in tree.relative and "canary" not in str(tree.secrets_in_source)
 
 
