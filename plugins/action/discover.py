@@ -11,7 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import model, planner, report
+from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, model, planner, report
 
 
 class ActionModule(ActionBase):
@@ -29,19 +29,26 @@ class ActionModule(ActionBase):
             "dir": {"type": "str", "default": "./webstack-plans"},
             "host": {"type": "str", "default": str(task_vars.get("inventory_hostname", "localhost"))},
             "reuse": {"type": "bool", "default": False},
+            "kept": {"type": "list", "elements": "dict", "default": [], "options": {
+                "what": {"type": "str", "required": True}, "reason": {"type": "str", "required": True}, "kind": {"type": "str"}}},
         })
         base = os.path.join(os.path.abspath(os.path.expanduser(options["dir"])), _file_name(options["host"]))
         path, page = base + ".yml", base + ".html"
         try:
             if options["reuse"] and os.path.exists(path):
                 plan = model.loads(_read(path) or "", path)
-                return {**result, "changed": False, "plan": plan, "path": path, "report": page, "reused": True, "summary": planner.summary(plan)}
-            plan = planner.plan(options["host"], self._evidence(task_vars, result))
-            wanted = {path: model.dumps(plan), page: report.page(plan)}
+                return {**result, "changed": False, "plan": plan, "path": path, "report": page, "reused": True, "ledger": [],
+                        "summary": planner.summary(plan), "refusal": ledger.refusal(options["host"], plan.get("unexplained", []), page)}
+            kept = [{key: value for key, value in item.items() if value is not None} for item in options["kept"]]
+            evidence = self._evidence(task_vars, result)
+            plan, entries = planner.explain(options["host"], evidence, kept)
+            lasting = [{key: value for key, value in entry.items() if key != "next"} for entry in entries]  # the page stays the same from run to run
+            wanted = {path: model.dumps(plan), page: report.page(plan, lasting, evidence.get("sizes"))}
         except (model.ModelError, planner.PlanError) as exc:
             raise AnsibleActionFail(str(exc)) from exc
         differing = [name for name, text in wanted.items() if _read(name) != text]
-        result.update(changed=bool(differing), plan=plan, path=path, report=page, reused=False, summary=planner.summary(plan))
+        result.update(changed=bool(differing), plan=plan, path=path, report=page, reused=False, ledger=entries,
+                      summary=planner.summary(plan, entries), refusal=ledger.refusal(options["host"], plan["unexplained"], page))
         if differing:
             result["diff"] = [{"before_header": path, "after_header": path, "before": _read(path) or "", "after": wanted[path]}] if path in differing else []
             if not self._task.check_mode:

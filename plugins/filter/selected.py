@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import model
+from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, model
 
 
 def selected(plan: model.Plan, select: Any = None, strict: bool = False, fit: bool = True) -> list[model.Service]:
@@ -24,10 +24,9 @@ def selected(plan: model.Plan, select: Any = None, strict: bool = False, fit: bo
         verdict = service.get("fit", {})
         if fit and verdict.get("verdict") == "blocked":
             raise AnsibleFilterError(f"service {service['name']} cannot be converted: {'; '.join(verdict.get('reasons', []))}")
-    if strict and plan.get("unexplained"):
-        first = plan["unexplained"][0]
-        raise AnsibleFilterError(f"webstack_strict: {len(plan['unexplained'])} things on {plan.get('host')} are unexplained, "
-                                 f"first {first['kind']} {first['what']}")
+    refusal = ledger.refusal(str(plan.get("host")), plan.get("unexplained", [])) if strict else ""
+    if refusal:
+        raise AnsibleFilterError(refusal)
     return services
 
 

@@ -13,7 +13,8 @@ description:
   - Collects evidence on the target with M(gantry.webstack.evidence_info) and makes a plan of it on the control node, one YAML file for each
     host, with a report beside it that opens in a browser without a network.
   - The plan names every service that nginx leads to with its user, code, Python, uWSGI options, state, files, secrets (by place, never by value),
-    workers, schedule and needs, says whether it can be converted and why not, and lists what else is on the host.
+    workers, schedule and needs, says whether it can be converted and why not, and lists what else is on the host: what is kept,
+    what is external, and what nobody could explain.
   - Changes nothing on the target. The same host gives the same plan, byte for byte.
 extends_documentation_fragment:
   - gantry.webstack._attributes
@@ -39,9 +40,26 @@ options:
     description: When the plan file is there, check it against the schema and return it, without asking the host.
     type: bool
     default: false
+  kept:
+    description: What may stay on the host though nothing there explains it. It is listed as kept, with the reason, instead of as unexplained.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      what:
+        description: Pattern as in a shell (C(*), C(?), C([...])) for the C(what) of the ledger's entries.
+        type: str
+        required: true
+      reason:
+        description: Why it stays.
+        type: str
+        required: true
+      kind:
+        description: Only entries of this kind, such as C(unit), C(cron) or C(listener). Blind spots are explained with C(blind) here only.
+        type: str
 requirements:
   - crossplane, jsonschema, jmespath on the control node
-  - root on the target
+  - root on the target; without it much is not seen, and each blind spot is listed
 seealso:
   - module: gantry.webstack.evidence_info
 """
@@ -51,6 +69,13 @@ EXAMPLES = r"""
   become: true
   gantry.webstack.discover:
     dir: ./webstack-plans
+
+- name: Say why something stays that nobody could explain
+  become: true
+  gantry.webstack.discover:
+    kept:
+      - what: "mystery.service*"
+        reason: Measures the room's temperature, belongs to the facility team
 
 - name: Take the plan that a person has edited
   become: true
@@ -81,10 +106,24 @@ reused:
   returned: success
   type: bool
   sample: false
+ledger:
+  description:
+    - Every listener, process, unit, timer, cron line, vhost and nginx location with what becomes of it; C(status) is C(converted), C(kept),
+      C(external) or C(unexplained). Empty for a plan that was reused.
+    - RV(ledger[].next) is when a timer or a configuration manager runs next.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{kind: unit, what: ssh.service, status: external, evidence: package openssh-server}]
+refusal:
+  description: The sentence with which a strict run fails; empty when everything is explained and nothing was hidden.
+  returned: success
+  type: str
+  sample: ""
 summary:
-  description: A line for the host and one for each service.
+  description: A line for the host and one for each service, then the first things that are kept or unexplained; it fits a screen.
   returned: success
   type: list
   elements: str
-  sample: ["web1: 1 service, 0 external, 0 unexplained", "  shop  host       ready"]
+  sample: ["web1: 1 service, 0 kept, 0 external, 0 unexplained", "  shop  host       ready"]
 """

@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK
-from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_config
+from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, nginx_config
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan, Service, validate
 
 Evidence = dict[str, Any]
 
 _UWSGI_WORKERS = ("mule", "mules", "farm", "spooler", "cron", "attach-daemon", "command")
+_STAYING = ("unit", "timer", "process", "periodic", "at")
+"""Kinds of workers that go on on the host when their service is converted."""
 _OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket", "zerg",
               "zerg-server", "subscribe-to", "subscribe", "fastrouter", "shared-socket", "map-socket", "vassals-dir")
 _PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -27,39 +30,48 @@ _BY_HAND = (("patched", "installed file differs from what was installed", "insta
 """What no lock file brings back; an image takes it as it is."""
 _ORDER = ("name", "source", "kind", "path", "when", "user", "command", "instances", "persistent", "timeout",
           "stop_timeout", "memory_max", "what", "version", "address", "process", "unit", "evidence")
-_EPHEMERAL = 32768
-"""Ports from here on are given out by the kernel (ip_local_port_range) and differ from boot to boot."""
 
 
 class PlanError(ValueError):
     """A host of which no plan can be made, in one sentence."""
 
 
-def plan(host: str, evidence: Evidence) -> Plan:
-    """The plan of one host, valid against the schema.
+def plan(host: str, evidence: Evidence, kept: Iterable[dict[str, str]] = ()) -> Plan:
+    """The plan of one host, valid against the schema; see ``explain``."""
+    return explain(host, evidence, kept)[0]
 
-    :param evidence: what M(gantry.webstack.evidence_info) returned. Raises PlanError for a host without nginx or uWSGI.
+
+def explain(host: str, evidence: Evidence, kept: Iterable[dict[str, str]] = ()) -> tuple[Plan, list[ledger.Entry]]:
+    """The plan of one host, valid against the schema, and its ledger.
+
+    :param evidence: what M(gantry.webstack.evidence_info) returned. Raises PlanError for a host without anything that serves.
+    :param kept: a person's explanations, {what, reason} and perhaps {kind}.
     """
-    if evidence["nginx"] is None:
-        raise PlanError(f"{host}: no nginx runs here, so there is nothing that leads to services; start nginx, or leave this host out")
-    if evidence["nginx"].get("error"):
-        raise PlanError(f"{host}: nginx refuses its own configuration: {evidence['nginx']['error']}; put it right and run again")
-    if not evidence["instances"] and not evidence["converted"]:
-        raise PlanError(f"{host}: no uWSGI instance runs here, so there is no service to plan for; start uWSGI, or leave this host out")
-    try:
-        nginx = nginx_config.parse(evidence["nginx"]["text"])
-    except nginx_config.NginxError as exc:
-        raise PlanError(f"{host}: nginx's configuration cannot be read: {exc}") from exc
+    if evidence["nginx"] is None and not evidence["instances"] and not evidence["converted"] and not evidence["app_servers"]:
+        raise PlanError(f"{host}: no nginx, no uWSGI and no other application server runs here, so there is nothing to plan for; "
+                        "start them, or leave this host out")
+    nginx = _nginx(host, evidence["nginx"])
     routes = nginx_config.routes(nginx)
-    services = [_service(facts, nginx, routes) for facts in _distinct(evidence["instances"])]
+    services = [_service(facts, nginx, routes, evidence) for facts in _distinct(evidence["instances"])]
     services += [{**service, "runtime": "container"} for service in evidence["converted"]]
     services.sort(key=lambda service: service["name"])
     _one_owner_per_socket(services)
-    done: Plan = {"version": 1, "host": host, "services": services, "edge": _edge(evidence["nginx"])}
-    external, unexplained = _ledger(evidence, services, nginx, routes)
-    done["external"] = external
-    done["unexplained"] = unexplained
-    return validate(done, f"plan of {host}")
+    entries = ledger.Ledger(evidence, services, nginx, kept).make()
+    done: Plan = {"version": 1, "host": host, "services": services, "edge": _edge(evidence["nginx"] or {})}
+    for status in ("kept", "external", "unexplained"):
+        done[status] = ledger.findings(entries, status)
+    return validate(done, f"plan of {host}"), entries
+
+
+def _nginx(host: str, found: dict[str, Any] | None) -> nginx_config.Nginx:
+    if found is None:
+        return nginx_config.Nginx([], {})
+    if found.get("error"):
+        raise PlanError(f"{host}: nginx refuses its own configuration: {found['error']}; put it right and run again")
+    try:
+        return nginx_config.parse(found["text"])
+    except nginx_config.NginxError as exc:
+        raise PlanError(f"{host}: nginx's configuration cannot be read: {exc}") from exc
 
 
 def _edge(nginx: dict[str, Any]) -> dict[str, str]:
@@ -92,7 +104,7 @@ def _one_owner_per_socket(services: list[Service]) -> None:
             owners[address] = service["name"]
 
 
-def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[nginx_config.Route]) -> Service:
+def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[nginx_config.Route], evidence: Evidence) -> Service:
     sockets = [item["address"] for item in facts["sockets"]]
     mine = [route for route in routes if route.directive == "uwsgi_pass" and set(nginx.addresses(route.target)) & set(sockets)]
     used = [address for address in sockets if any(address in nginx.addresses(route.target) for route in mine)]
@@ -112,7 +124,7 @@ def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[ngin
         if facts[key]:
             service[key] = _ordered(facts[key]) if isinstance(facts[key], list) else facts[key]
     service["health"] = {key: facts["health"][key] for key in ("path", "status") if key in facts["health"]}
-    service["fit"] = _fit(facts, mine, used, nginx)
+    service["fit"] = _fit(facts, mine, used, nginx, _managed(facts, mine, evidence))
     return service
 
 
@@ -176,9 +188,9 @@ def _static(mine: list[nginx_config.Route]) -> list[dict[str, str]]:
     return found
 
 
-def _fit(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[str], nginx: nginx_config.Nginx) -> dict[str, Any]:
+def _fit(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[str], nginx: nginx_config.Nginx, managed: list[str]) -> dict[str, Any]:
     blocked = _blocked(facts, mine, used, nginx)
-    remarks = _remarks(facts)
+    remarks = [*_remarks(facts), *managed]
     verdict = "blocked" if blocked else "remarks" if remarks else "ready"
     return {"verdict": verdict, "reasons": blocked + remarks} if blocked or remarks else {"verdict": verdict}
 
@@ -218,7 +230,7 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
     """What a person should know before converting."""
     python = facts["python"]
     reasons = [f"{worker['what']} uses its user, code or venv and stays on the host ({worker['evidence']})" for worker in facts["workers"]
-               if worker["kind"] in ("unit", "timer")]
+               if worker["kind"] in _STAYING]
     reasons += [f"{line['source']} is a user's own crontab; its line stays on the host: {line['command']}" for line in facts["schedule"]
                 if line["source"].startswith("/var/spool/")]
     for key, one, many in _BY_HAND:
@@ -239,69 +251,52 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(reasons + facts["remarks"]))
 
 
-def _ledger(evidence: Evidence, services: list[Service], nginx: nginx_config.Nginx,
-            routes: list[nginx_config.Route]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """(external, unexplained): what is on the host beside the services."""
-    external: list[dict[str, str]] = []
-    unexplained: list[dict[str, str]] = []
-    sockets = {service.get("uwsgi", {}).get("socket") for service in services}
-    sockets |= {item["address"] for facts in evidence["instances"] for item in facts["sockets"]}
-    listeners = {item["address"].removeprefix("unix:"): item for item in evidence["listeners"]}
-    for route in routes:
-        addresses = nginx.addresses(route.target)
-        if route.directive == "uwsgi_pass" and addresses and set(addresses) <= sockets:
-            continue
-        finding = {"kind": "location", "what": f"{route.site.title} {route.match} -> {route.directive} {route.target}",
-                   "evidence": f"{route.location.file}:{route.location.line}"}
-        known = [_listener(listeners, address) for address in addresses]
-        if route.directive == "uwsgi_pass":
-            finding["what"] += " (the target holds a variable)" if not addresses else " (no service listens there)"
-            unexplained.append(finding)
-        else:
-            process = next((item["process"] for item in known if item), None)
-            finding["what"] += f" ({process})" if process else " (not on this host, or nobody listens)"
-            external.append(finding)
-    for item in evidence["listeners"]:
-        if _explained(item, sockets):
-            continue
-        finding = {"kind": "listener", "what": f"{item['address']} {item['process']}", "evidence": item["unit"] or item["command"]}
-        (external if item["unit"] and item["package"] else unexplained).append(finding)
-    unexplained += [{"kind": "cron", "what": f"{line['when']} {line['user']} {line['command']}", "evidence": line["source"]} for line in evidence["cron"]]
-    unexplained += [{"kind": "blind", "what": item} for item in evidence["blind"]]
-    return _sorted(external), _sorted(unexplained)
+def _managed(facts: dict[str, Any], mine: list[nginx_config.Route], evidence: Evidence) -> list[str]:
+    """What a configuration manager writes or keeps of a service: it would bring back what a switch sets aside."""
+    manager = facts["manager"]
+    files = {*facts["config_files"], manager["vassal"], facts["uwsgi"]["config"]} | {file for route in mine for file in (route.location.file, route.site.file)}
+    code = (facts["code"] or "").rstrip("/")
+    found: dict[str, list[str]] = {}
+    for item in evidence["managers"]:
+        for path in item["manages"].get("file", []):
+            if path in files or manager["unit"] and path.endswith("/" + manager["unit"]) or code and (path == code or path.startswith(code + "/")):
+                found.setdefault(item["name"], []).append(path)
+        names = (manager["unit"], manager["unit"].removesuffix(".service"))
+        found.setdefault(item["name"], []).extend(f"the unit {name}" for name in item["manages"].get("service", []) if name and name in names)
+    for item in evidence["managed"]:
+        if item["path"] in files or manager["unit"] and item["path"].endswith("/" + manager["unit"]):
+            found.setdefault(item["by"], []).append(item["path"])
+    return [f"{name} manages {', '.join(dict.fromkeys(what[:3]))}{' ...' if len(what) > 3 else ''}: tell it before convert, or it may bring back "
+            "what is set aside" for name, what in sorted(found.items()) if what]
 
 
-def _listener(listeners: dict[str, Any], address: str) -> Any:
-    if address in listeners:
-        return listeners[address]
-    port = address.rpartition(":")[2]
-    return next((listeners[name] for name in (f"0.0.0.0:{port}", f"[::]:{port}", f"127.0.0.1:{port}") if name in listeners), None)
+_SCREEN = 12
+"""Lines of services in a summary; with what follows it fits a screen."""
 
 
-def _explained(item: dict[str, str], sockets: set[Any]) -> bool:
-    """nginx, a service, or nothing that anybody else can reach."""
-    address = item["address"]
-    if item["process"] == "nginx" or address.removeprefix("unix:") in sockets or address in sockets:
-        return True
-    port = address.rpartition(":")[2]
-    return address.startswith("unix:") or item["process"].startswith("uwsgi") or not port.isdigit() or int(port) >= _EPHEMERAL
+def summary(done: Plan, entries: Iterable[ledger.Entry] = ()) -> list[str]:
+    """What fits a screen: a head, one line for each service with its first reason, then what is kept and what is unexplained.
 
-
-def _sorted(findings: list[dict[str, str]]) -> list[dict[str, str]]:
-    unique = {tuple(item.items()): item for item in findings}
-    return sorted(unique.values(), key=lambda item: (item["kind"], item["what"]))
-
-
-def summary(done: Plan) -> list[str]:
-    """A few lines for a person: a head and one line for each service, with its first reason."""
+    :param entries: the ledger, which knows when managers run next; without it the plan's own findings are told.
+    """
     services = done["services"]
-    lines = [f"{done['host']}: {len(services)} service{'' if len(services) == 1 else 's'}, {len(done.get('external', []))} external, "
-             f"{len(done.get('unexplained', []))} unexplained"]
-    width = max((len(service["name"]) for service in services), default=0)
-    for service in services:
+    counts = [f"{len(done.get(key, []))} {key}" for key in ("kept", "external", "unexplained")]
+    lines = [f"{done['host']}: {len(services)} service{'' if len(services) == 1 else 's'}, {', '.join(counts)}"]
+    width = min(max((len(service["name"]) for service in services), default=0), 40)
+    for service in services[:_SCREEN]:
         fit = service.get("fit", {"verdict": "-"})
         reasons = fit.get("reasons", [])
         first = f": {reasons[0]}" if reasons else ""
         more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
         lines.append(f"  {service['name']:<{width}}  {service.get('runtime', 'host'):<9}  {fit['verdict']:<7}{first}"[:140] + more)
+    rest = [service.get("fit", {}).get("verdict", "-") for service in services[_SCREEN:]]
+    if rest:
+        lines.append(f"  and {len(rest)} more: {', '.join(f'{rest.count(name)} {name}' for name in sorted(set(rest)))}")
+    upcoming = {entry["what"]: entry["next"] for entry in entries if entry.get("next")}
+    for key, most in (("kept", 4), ("unexplained", 4)):
+        items = done.get(key, [])
+        for item in items[:most]:
+            when = f", next {upcoming[item['what']]}" if item["what"] in upcoming else ""
+            lines.append(f"  {key}: {item['kind']} {item['what']}"[:140] + when)
+        lines += [f"  {key}: {len(items) - most} more, see the report"] if len(items) > most else []
     return lines

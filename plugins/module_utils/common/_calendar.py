@@ -9,8 +9,9 @@ begins with a star, such as ``*/2``, does not count as restricted, and then both
 
 from __future__ import annotations
 
+import datetime
 import re
-from typing import Dict, FrozenSet, List, NamedTuple, Sequence
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 
@@ -117,6 +118,21 @@ def from_cron(text: str) -> List[str]:
     if cron.either:
         return ["*-%s-%s %s" % (month, day, clock), "%s*-%s-* %s" % (_week(cron.weekday), month, clock)]
     return ["%s*-%s-%s %s" % (_week(cron.weekday), month, day, clock)]
+
+
+def following(text: str, after: datetime.datetime) -> Optional[datetime.datetime]:
+    """The first tick of five cron fields, or @daily and the like, after a moment; None when there is none within the four years that follow."""
+    cron = parse(text)
+    for days in range(4 * 366 + 1):
+        day = after.date() + datetime.timedelta(days=days)
+        in_month, in_week = day.day in cron.day, day.isoweekday() % 7 in cron.weekday
+        if day.month in cron.month and (in_month or in_week if cron.either else in_month and in_week):
+            for hour in sorted(cron.hour):
+                for minute in sorted(cron.minute):
+                    tick = datetime.datetime(day.year, day.month, day.day, hour, minute)
+                    if tick > after:
+                        return tick
+    return None
 
 
 def is_cron(text: str) -> bool:

@@ -101,6 +101,18 @@ class Process:
         return ""
 
     @property
+    def user_manager(self) -> str:
+        """The user (by number) whose own systemd keeps it, by its control group; empty for the system's."""
+        match = re.search(r"/user@(\d+)\.service/", self._text("cgroup"))
+        return match.group(1) if match else ""
+
+    @property
+    def terminal(self) -> bool:
+        """Has it a controlling terminal (proc(5), stat, tty_nr)?"""
+        fields = self._text("stat").rpartition(")")[2].split()
+        return len(fields) > 4 and fields[4] != "0"
+
+    @property
     def maps(self) -> List[str]:
         """Files mapped into its memory, without repetition."""
         found: Dict[str, None] = {}

@@ -1,6 +1,6 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a host runs beside uWSGI: nginx with its configuration, crontabs, own systemd units, services that were moved already."""
+"""What a host runs beside uWSGI: nginx with its configuration, its sockets, services that were moved already."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import os
 import pwd
 import re
 import subprocess
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import Process, Sockets
@@ -91,7 +91,11 @@ def nginx(table: Dict[int, Process]) -> Tuple[Optional[Dict[str, Any]], List[str
     _rc, _out, version = as_owner([binary, "-v"], master.uid, master.gid)
     rc, text, errors = as_owner([binary] + arguments + ["-T"], master.uid, master.gid)
     error = ""
-    if rc != 0:
+    if rc != 0 and os.geteuid() != 0:
+        main = next((value for flag, value in zip(arguments[0::2], arguments[1::2]) if flag == "-c"), "/etc/nginx/nginx.conf")
+        text = _nginx_text.gather(main, _read_or_nothing, lambda pattern: sorted(glob.glob(pattern)))
+        blind.append("nginx -T needs root; nginx's configuration was read from %s and the files that it includes" % main)
+    elif rc != 0:
         emergencies = [line for line in errors.splitlines() if "[emerg]" in line] or errors.strip().splitlines() or ["no output"]
         error = redact(re.sub(r"^nginx: \[emerg\] ", "", emergencies[0]))
     workers = [process for process in table.values() if process.parent == master.pid]
@@ -102,81 +106,19 @@ def nginx(table: Dict[int, Process]) -> Tuple[Optional[Dict[str, Any]], List[str
             "group": group_name(worker.gid), "text": _nginx_text.clean(text), "error": error}, blind
 
 
+def _read_or_nothing(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+            return handle.read()
+    except OSError:
+        return ""
+
+
 def _nginx_arguments(title: str) -> List[str]:
     """The arguments in nginx's process title, where the quotes around ``-g`` are lost."""
     found: List[str] = []
     for flag, value in re.findall(r" (-[cpge]) (.*?)(?= -[cpgeqt]\b|$)", title):
         found += [flag, value.strip()]
-    return found
-
-
-# -- crontabs
-
-class CronLine(NamedTuple):
-    """One line of a crontab; ``command`` is redacted."""
-
-    source: str
-    when: str
-    user: str
-    command: str
-
-
-def cron_lines(owned: Any = None) -> Tuple[List[CronLine], List[str]]:
-    """Lines of /etc/crontab, /etc/cron.d and the users' crontabs that no package brought (crontab(5))."""
-    found: List[CronLine] = []
-    blind: List[str] = []
-    for path in ["/etc/crontab"] + sorted(glob.glob("/etc/cron.d/*")):
-        if os.path.isfile(path) and not (owned and owned(path)) and re.fullmatch(r"[\w-]+", os.path.basename(path)):
-            found += _crontab(path, None, blind)
-    for path in sorted(glob.glob("/var/spool/cron/crontabs/*")):
-        found += _crontab(path, os.path.basename(path), blind)
-    return found, blind
-
-
-def _crontab(path: str, user: Optional[str], blind: List[str]) -> List[CronLine]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            text = handle.read()
-    except OSError as exc:
-        blind.append("%s: %s" % (path, exc.strerror))
-        return []
-    found = []
-    for line in text.splitlines():
-        line = line.strip()
-        if not line or line[0] == "#" or re.match(r"\w+\s*=", line):
-            continue
-        match = re.match(r"(@\w+|(?:\S+\s+){4}\S+)\s+(.*)$", line)
-        if match is None:
-            continue
-        when, rest = " ".join(match.group(1).split()), match.group(2)
-        owner = user
-        if owner is None:
-            owner, _space, rest = rest.partition(" ")
-        found.append(CronLine(path, when, owner, redact(rest.strip())))
-    # /etc/crontab's own lines only start the directories of packages
-    return [line for line in found if not (path == "/etc/crontab" and "run-parts" in line.command)]
-
-
-# -- units that were written on this host
-
-class OwnUnit(NamedTuple):
-    """A unit file of the administrator's; ``text`` is never returned."""
-
-    name: str
-    path: str
-    text: str
-
-
-def own_units() -> List[OwnUnit]:
-    """Services and timers in /etc/systemd/system that are files, not links to a package's."""
-    found = []
-    for path in sorted(glob.glob("/etc/systemd/system/*.service") + glob.glob("/etc/systemd/system/*.timer")):
-        if not os.path.islink(path) and os.path.isfile(path):
-            try:
-                with open(path, encoding="utf-8", errors="replace") as handle:
-                    found.append(OwnUnit(os.path.basename(path), path, handle.read()))
-            except OSError:
-                continue
     return found
 
 
@@ -209,10 +151,26 @@ def listeners(sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, P
     found: Dict[str, Dict[str, Any]] = {}
     addresses = [(inode, tcp.local) for inode, tcp in sockets.tcp.items() if tcp.listening]
     addresses += [(inode, "unix:" + path) for inode, path in sockets.unix_listening.items() if path.startswith("/")]
+    unknown = {inode for inode, _address in addresses if not holders.get(inode)}
+    elsewhere = _in_containers(unknown) if unknown else {}
     for inode, address in addresses:
         processes = [table[pid] for pid in sorted(holders.get(inode, set())) if pid in table]
-        if processes and not address[5:].startswith(_NEVER):
+        if address[5:].startswith(_NEVER):
+            continue
+        if processes:
             first = processes[0]
             found[address] = {"address": address, "process": first.name, "user": user_name(first.uid), "unit": first.unit,
-                              "exe": first.exe, "command": redact(" ".join(first.argv))[:200], "used_by": used.get(address, [])}
+                              "pid": first.pid, "command": redact(" ".join(first.argv))[:200], "used_by": used.get(address, [])}
+        elif not address.startswith("unix:"):
+            found[address] = {"address": address, "process": elsewhere.get(inode, ""), "user": "", "unit": "", "pid": 0, "command": "",
+                              "used_by": used.get(address, []), "container": inode in elsewhere}
     return [found[address] for address in sorted(found)]
+
+
+def _in_containers(inodes: Set[int]) -> Dict[int, str]:
+    """Names of processes in other PID namespaces that hold these sockets: containers in the host's network."""
+    found: Dict[int, str] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        process = Process(int(name))
+        found.update({inode: process.name for inode in process.inodes if inode in inodes})
+    return found

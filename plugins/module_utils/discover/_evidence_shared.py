@@ -7,13 +7,15 @@ from __future__ import annotations
 import os
 import traceback
 from collections import Counter
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_host, _evidence_site, _evidence_uwsgi, _nginx_text
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _closure
 from ansible_collections.gantry.webstack.plugins.module_utils.image._dpkg import Dpkg
 from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import HostFs
+
+Found = TypeVar("Found")
 
 
 class Host:
@@ -31,11 +33,24 @@ class Host:
         self._fonts: Optional[List[str]] = None
         self.units = _evidence_uwsgi.unit_properties(process.unit for process in self.table.values() if _evidence_uwsgi.is_uwsgi(process))
         self.manager_environment = _evidence_uwsgi.manager_environment()
-        self.own_units = _evidence_host.own_units()
-        self.nginx, self.blind = _evidence_host.nginx(self.table)
+        self.blind: List[str] = []
+        self.nginx: Optional[Dict[str, Any]] = None
+        self.part("nginx", self._read_nginx, None)
         text = self.nginx["text"] if self.nginx else ""
         self.passes = _nginx_text.uwsgi_passes(text)
         self.static_roots = set(_nginx_text.roots(text))
+
+    def _read_nginx(self) -> None:
+        self.nginx, blind = _evidence_host.nginx(self.table)
+        self.blind += blind
+
+    def part(self, what: str, look: Callable[[], Found], instead: Found) -> Found:
+        """One part of the evidence. One that fails hides nothing else: it becomes a blind spot."""
+        try:
+            return look()
+        except Exception as exc:  # pylint: disable=broad-exception-caught  # whatever a host of any age makes of a reader
+            self.blind.append("%s could not be read (%s)" % (what, reason(exc)))
+            return instead
 
     def look_again(self, serving: List[_evidence_uwsgi.Instance]) -> List[_evidence_uwsgi.Instance]:
         """Read processes and sockets anew, now that every application has answered once and opened what it needs; drop those that ended."""

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _unit_text
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_host
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence_cron import CronLine
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence_systemd import Unit
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _timers
 
@@ -26,70 +27,97 @@ def _mentions(text: str, tops: List[str]) -> bool:
     return any(re.search(r"(?<![\w.-])%s(?![\w.-])" % re.escape(top), text) for top in tops)
 
 
-def assign_cron(services: List[Dict[str, Any]], lines: List[_evidence_host.CronLine]) -> None:
-    """Give each cron line to the service whose path it names, else to the only service of its user; take it out of ``lines``."""
-    for line in list(lines):
-        owners = [item for item in services if _mentions(line.command, _tops(item))]
-        if not owners and line.user not in _SHARED_USERS:
-            owners = [item for item in services if item["user"]["name"] == line.user]
-        if len(owners) == 1:
+def tied(services: List[Dict[str, Any]], text: str, user: str) -> List[Dict[str, Any]]:
+    """The services whose path a text names, else those of a user who is not everybody's."""
+    named = [item for item in services if _mentions(text, _tops(item))]
+    return named or [item for item in services if user not in _SHARED_USERS and item["user"]["name"] == user]
+
+
+def stand_in(definition: Dict[str, Any]) -> Dict[str, Any]:
+    """A definition of a converted service, or an application server, with the keys by which things are tied to an instance's facts."""
+    code, python = definition.get("code") or "", definition.get("python") or {"venv": definition.get("venv")}
+    user = definition.get("user") or ""
+    return {"name": definition["name"], "code": code.get("path") if isinstance(code, dict) else code, "python": python,
+            "user": user if isinstance(user, dict) else {"name": user}, "workers": [], "schedule": [], "remarks": [],
+            "manager": definition.get("uwsgi", {}).get("manager") or {"unit": definition.get("unit", "")}}
+
+
+def assign_cron(services: List[Dict[str, Any]], lines: Sequence[CronLine]) -> Dict[int, Tuple[str, str]]:
+    """Give each cron line to the service whose path it names, else to the only service of its user; by the line's place, who it was given to."""
+    given: Dict[int, Tuple[str, str]] = {}
+    for index, line in enumerate(lines):
+        owners = tied(services, line.text or line.command, line.user)
+        if len(owners) != 1:
+            continue
+        given[index] = ("service", owners[0]["name"])
+        if line.package:
+            continue
+        if line.kind == "at" or "/cron." in line.source and line.command == line.source or line.source == "/etc/anacrontab":
+            given[index] = ("worker", owners[0]["name"])
+            what = "%s (%s)" % (line.command, line.when)
+            owners[0]["workers"].append({"kind": "at" if line.kind == "at" else "periodic", "what": what, "evidence": line.source})
+        else:
             owners[0]["schedule"].append({"source": line.source, "when": line.when, "user": line.user, "command": line.command})
-            lines.remove(line)
+    return given
 
 
-def assign(services: List[Dict[str, Any]], units: List[_evidence_host.OwnUnit]) -> None:
-    """Give timers and their commands, and units that go on, to the services whose code, venv or user they use."""
-    timers = [unit for unit in units if unit.name.endswith(".timer")]
-    timed = {unit.name: _timers.started_by(unit.name) for unit in timers}
+def assign(services: List[Dict[str, Any]], units: Sequence[Unit]) -> Dict[Tuple[str, str], Tuple[str, str]]:
+    """Give timers and their commands, and units that go on, to the services whose code, venv or user they use.
+
+    Returns (unit, its user manager) -> ("service" or "worker", name): what a unit is to whom.
+    """
+    given: Dict[Tuple[str, str], Tuple[str, str]] = {}
+    by_name = {unit.name: unit for unit in units if not unit.owner}
+    timers = [unit for unit in units if unit.name.endswith(".timer") and unit.texts]
+    timed = {(unit.started, unit.owner) for unit in timers}
     for timer in timers:
-        _assign_timer(services, timer, timed[timer.name])
+        started = by_name.get(timer.started)
+        for item, kind in _assign_timer(services, timer, (list(started.texts) if started is not None else []) or _timers.texts(timer.started)):
+            given[timer.name, timer.owner] = given[timer.started, timer.owner] = (kind, item["name"])
+    for item in services:
+        if item["manager"]["unit"] and not item["manager"].get("vassal"):
+            given.setdefault((item["manager"]["unit"], ""), ("service", item["name"]))
     for unit in units:
-        if unit.name.endswith(".service") and unit.name not in timed.values():
-            texts = _timers.texts(unit.name) or [unit.text]
-            for item in _owners(services, texts):
-                if unit.name != item["manager"]["unit"]:
-                    _add_unit(item, unit, _unit_text.parse(texts))
+        if unit.name.endswith(".service") and (unit.name, unit.owner) not in timed and ("@." not in unit.name or unit.there):
+            texts = list(unit.texts)
+            for item in _owners(services, texts, unit.owner):
+                if unit.owner or unit.name != item["manager"]["unit"]:
+                    given.setdefault((unit.name, unit.owner), ("worker", item["name"]))
+                    _add_unit(item, unit, unit.sections)
+    return given
 
 
-def _owners(services: List[Dict[str, Any]], texts: List[str]) -> List[Dict[str, Any]]:
+def _owners(services: List[Dict[str, Any]], texts: List[str], owner: str = "") -> List[Dict[str, Any]]:
     text = "\n".join(texts)
     ours = re.match(r"# Managed by gantry\.webstack; changes are overwritten\. Service (\S+)\.\n", text)
     if ours:
         return [item for item in services if item["name"] == ours.group(1)]
     named = [item for item in services if _mentions(text, _tops(item))]
     alone = [item for item in services if item["user"]["name"] not in _SHARED_USERS
-             and re.search(r"^User=%s$" % re.escape(item["user"]["name"]), text, re.MULTILINE)]
+             and (item["user"]["name"] == owner or re.search(r"^User=%s$" % re.escape(item["user"]["name"]), text, re.MULTILINE))]
     return named + [item for item in alone if item not in named]
 
 
-def _assign_timer(services: List[Dict[str, Any]], timer: _evidence_host.OwnUnit, started: str) -> None:
-    managed = [item for item in services if item["manager"]["unit"] == started]
+def _assign_timer(services: List[Dict[str, Any]], timer: Unit, texts: List[str]) -> List[Tuple[Dict[str, Any], str]]:
+    """(service, ``service`` or ``worker``) of those that the timer was given to."""
+    managed = [item for item in services if item["manager"]["unit"] == timer.started and not timer.owner]
     for item in managed:
         item["workers"].append({"kind": "timer", "what": timer.name, "evidence": timer.path})
-    texts = _timers.texts(started)
-    owners = _owners(services, [*texts, timer.text]) if not managed else []
-    done = _job(_unit_text.parse(texts))
+    owners = _owners(services, [*texts, *timer.texts], timer.owner) if not managed else []
+    done = _job(_unit_text.parse(texts)) if not timer.owner else "a user's own systemd starts it"
     job, why = (None, done) if isinstance(done, str) else (done, "")
     for item in owners:
         if job is None or len(owners) > 1:
             item["workers"].append({"kind": "timer", "what": timer.name, "evidence": timer.path})
             item["remarks"] += ["what %s starts is not understood: %s" % (timer.name, why)] if why else []
         else:
-            item["schedule"].append({"source": timer.path, **job, "when": job.get("when") or _when(_unit_text.parse([timer.text])), **_persistent(timer.text)})
+            item["schedule"].append({"source": timer.path, **job, "when": job.get("when") or timer.when, **_persistent(timer)})
+    return [(item, "worker") for item in managed] + [(item, "worker" if job is None or len(owners) > 1 else "service") for item in owners]
 
 
-def _persistent(text: str) -> Dict[str, Any]:
-    value = _unit_text.last(_unit_text.parse([text]), "Timer", "Persistent").lower()
+def _persistent(timer: Unit) -> Dict[str, Any]:
+    value = _unit_text.last(timer.sections, "Timer", "Persistent").lower()
     return {"persistent": True} if value in ("yes", "true", "1", "on") else {}
-
-
-def _when(timer: _unit_text.Sections) -> str:
-    """A timer's own times, as a schedule's ``when`` spells them."""
-    found = list(timer.get(("Timer", "OnCalendar"), []))
-    for (section, key), values in timer.items():
-        if section == "Timer" and re.fullmatch(r"On[A-Za-z]+Sec", key):
-            found += ["%s=%s" % (key, value) for value in values]
-    return "; ".join(found)
 
 
 def _job(unit: _unit_text.Sections) -> Union[Dict[str, Any], str]:
@@ -119,7 +147,7 @@ def _memory(unit: _unit_text.Sections) -> Dict[str, str]:
     return {"memory_max": value} if re.fullmatch(r"[0-9]+[KMGT%]?", value) else {}
 
 
-def _add_unit(item: Dict[str, Any], unit: _evidence_host.OwnUnit, sections: _unit_text.Sections) -> None:
+def _add_unit(item: Dict[str, Any], unit: Unit, sections: _unit_text.Sections) -> None:
     """A unit that no timer starts: a job that runs at boot, a worker of ours, or one of somebody else's."""
     job = _job(sections)
     if _note(sections, "Job") and isinstance(job, dict):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK, is_secret, secret_name, secret_value
 
@@ -191,6 +191,19 @@ def files(text: str) -> Dict[str, str]:
         elif current is not None:
             current.append(line)
     return {path: "\n".join(lines) for path, lines in found.items()}
+
+
+def gather(main: str, read: Callable[[str], str], find: Callable[[str], List[str]]) -> str:
+    """What ``nginx -T`` would print, for whoever may not run it: the main file and every file that it includes, each once."""
+    done: Dict[str, str] = {}
+    todo = [main]
+    while todo:
+        path = todo.pop(0)
+        if path not in done:
+            done[path] = read(path)
+            for match in re.finditer(r"(?:^|[\s;{}])include\s+([^;{}#]+?)\s*;", done[path]):
+                todo += find(posixpath.normpath(posixpath.join(posixpath.dirname(main), unquote(match.group(1)))))
+    return "".join("# configuration file %s:\n%s\n" % item for item in done.items())
 
 
 def join(text: str) -> str:

@@ -44,7 +44,7 @@ def test_real_again_check_and_reuse(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("found", "message"), [
     ({"failed": True, "msg": "discover must run as root"}, "discover must run as root"),
-    ({"evidence": {**EVIDENCE, "nginx": None}}, "web1: no nginx runs here, so there is nothing that leads to services; start nginx, or leave this host out"),
+    ({"evidence": {**EVIDENCE, "nginx": None, "instances": []}}, "web1: no nginx, no uWSGI and no other application server runs here"),
 ])
 def test_one_clear_sentence(found: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(AnsibleActionFail, match=message):

@@ -22,7 +22,7 @@ def test_a_blocked_service_is_refused_with_its_reason() -> None:
 
 
 def test_strict_refuses_the_unexplained() -> None:
-    with pytest.raises(AnsibleFilterError, match="1 things on web1 are unexplained, first listener tcp 0.0.0.0:8080"):
+    with pytest.raises(AnsibleFilterError, match="on web1 1 thing is unexplained: listener tcp 0.0.0.0:8080"):
         selected(PLAN, ["shop"], strict=True)
 
 

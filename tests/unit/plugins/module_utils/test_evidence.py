@@ -175,14 +175,6 @@ def test_nginx_arguments_from_its_title() -> None:
     assert not parse("nginx: master process nginx")
 
 
-def test_crontabs(tmp_path: Path) -> None:
-    path = write(tmp_path / "x", "# c\nMAILTO=a\n5 * * * *  shop  cd /srv && x --token canary\n@daily root y\nbroken line\n")
-    lines = _evidence_host._crontab(str(path), None, [])
-    assert [tuple(line[1:]) for line in lines] == [("5 * * * *", "shop", "cd /srv && x --token ***"), ("@daily", "root", "y")]
-    user = _evidence_host._crontab(str(write(tmp_path / "u", "*/5 * * * * x y\n")), "blog", [])
-    assert [tuple(line[1:]) for line in user] == [("*/5 * * * *", "blog", "x y")]
-
-
 def process(root: Path, pid: int, parent: int, argv: List[str], environ: str = "", exe: str = "/usr/bin/uwsgi-core") -> None:
     base = root / str(pid)
     write(base / "status", f"Name:\tuwsgi\nPPid:\t{parent}\nUid:\t33\t33\t33\t33\nGid:\t33\t33\t33\t33\nGroups:\t33 5 \n")

@@ -41,8 +41,9 @@ def test_a_recorded_host() -> None:
     assert services["wiki"]["state"][0]["path"] == "/opt/wiki/src/uploads"
     assert services["wiki"]["secrets"] == [{"name": "WIKI_PASSWORD", "source": "envfile:/etc/wiki/env"}]
     assert plan["edge"] == {"version": "1.22.1", "binary": "/usr/sbin/nginx", "config": "/etc/nginx/nginx.conf", "user": "www-data", "group": "www-data"}
-    assert [item["what"] for item in plan["unexplained"]] == ["0 3 * * * root /usr/local/bin/nobody-knows"]
-    assert any("fastcgi_pass unix:/run/php.sock" in item["what"] for item in plan["external"])
+    assert [item["what"] for item in plan["unexplained"] if item["kind"] != "location"] == ["0 3 * * * root /usr/local/bin/nobody-knows"]
+    dead = [item["what"] for item in plan["unexplained"] if item["kind"] == "location"]
+    assert any(what.endswith("fastcgi_pass unix:/run/php.sock (nobody listens there)") for what in dead)
 
 
 def test_the_same_evidence_gives_the_same_bytes() -> None:
@@ -149,10 +150,8 @@ def test_strange_listeners_are_unexplained() -> None:
 
 
 @pytest.mark.parametrize(("key", "value", "message"), [
-    ("nginx", None, "web1: no nginx runs here, so there is nothing that leads to services; start nginx, or leave this host out"),
     ("nginx", {**RECORDED["nginx"], "error": 'unknown directive "x" in /etc/nginx/a:1'},
      'web1: nginx refuses its own configuration: unknown directive "x" in /etc/nginx/a:1; put it right and run again'),
-    ("instances", [], "web1: no uWSGI instance runs here, so there is no service to plan for; start uWSGI, or leave this host out"),
 ])
 def test_one_clear_sentence(key: str, value: Any, message: str) -> None:
     with pytest.raises(planner.PlanError) as caught:
@@ -160,7 +159,33 @@ def test_one_clear_sentence(key: str, value: Any, message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_a_host_without_anything_that_serves() -> None:
+    with pytest.raises(planner.PlanError) as caught:
+        planner.plan("web1", {**evidence(), "nginx": None, "instances": []})
+    assert str(caught.value) == ("web1: no nginx, no uWSGI and no other application server runs here, so there is nothing to plan for; "
+                                 "start them, or leave this host out")
+    assert not planner.plan("web1", {**evidence(), "instances": []})["services"]
+    alone = planner.plan("web1", {**evidence(), "nginx": None})["services"]
+    assert [service["fit"]["verdict"] for service in alone] == ["blocked"]
+
+
+@pytest.mark.parametrize("manager", [
+    {"managers": [{"name": "puppet", "config": [], "runs": [], "manages": {"file": ["/etc/emperor/blog.ini", "/etc/motd"], "service": ["cron"]}}]},
+    {"managed": [{"path": "/etc/emperor/blog.ini", "by": "puppet"}]},
+])
+def test_what_a_manager_writes_is_told(manager: dict[str, Any]) -> None:
+    found = planner.plan("w", {**evidence(), **manager})["services"][0]["fit"]
+    assert found["reasons"] == ["puppet manages /etc/emperor/blog.ini: tell it before convert, or it may bring back what is set aside"]
+
+
 def test_the_summary_fits_a_screen() -> None:
     lines = planner.summary(planner.plan("web1", RECORDED))
-    assert lines[0] == "web1: 3 services, 3 external, 1 unexplained"
-    assert len(lines) == 4 and all(len(line) < 150 for line in lines)
+    assert lines[0] == "web1: 3 services, 0 kept, 1 external, 3 unexplained"
+    assert len(lines) == 7 and all(len(line) < 150 for line in lines)
+    many = planner.plan("web1", RECORDED)
+    many["services"] *= 40
+    for key in ("kept", "unexplained"):
+        many[key] = [{"kind": "unit", "what": "x" * 300}] * 99
+    lines = planner.summary(many, [{"what": "x" * 300, "next": "2030-01-01 00:00"}])
+    assert len(lines) <= 24 and all(len(line) < 175 for line in lines)
+    assert any(line.startswith("  and 108 more: ") for line in lines)

@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _unit_text
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_host, _evidence_units
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_units
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence_systemd import Unit
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _timers
 from ansible_collections.gantry.webstack.plugins.plugin_utils import model, render_units
 
@@ -35,7 +36,7 @@ def facts() -> Dict[str, Any]:
 
 
 def found(etc: Path) -> Dict[str, Any]:
-    units = [_evidence_host.OwnUnit(path.name, str(path), path.read_text()) for path in sorted(etc.iterdir()) if path.suffix in (".service", ".timer")]
+    units = [Unit(path.name, str(path), (path.read_text(),)) for path in sorted(etc.iterdir()) if path.suffix in (".service", ".timer")]
     item = facts()
     _evidence_units.assign([item], units)
     return item
