@@ -13,8 +13,8 @@ description:
   - Collects evidence on the target with M(gantry.webstack.evidence_info) and makes a plan of it on the control node, one YAML file for each
     host, with a report beside it that opens in a browser without a network.
   - The plan names every service that nginx leads to with its user, code, Python, uWSGI options, state, files, secrets (by place, never by value),
-    workers, schedule and needs, says whether it can be converted and why not, and lists what else is on the host: what is kept,
-    what is external, and what nobody could explain.
+    workers, schedule and needs, says whether it can be converted and why not, and lists what else is on the host, which is kept,
+    external, or what nobody could explain.
   - Changes nothing on the target. The same host gives the same plan, byte for byte.
 extends_documentation_fragment:
   - gantry.webstack._attributes

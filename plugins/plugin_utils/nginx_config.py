@@ -91,7 +91,7 @@ class Nginx:
         bare = re.sub(r"^\w+://", "", target) if not target.startswith("unix:") else target
         if "$" in bare:
             return []
-        return self.upstreams.get(bare.split("/")[0], [address(bare)]) if not bare.startswith("unix:") else [address(bare)]
+        return [address(bare)] if bare.startswith("unix:") else self.upstreams.get(bare.split("/")[0], [bare.split("/")[0]])
 
 
 def address(target: str) -> str:
