@@ -33,7 +33,8 @@ def server(name: str, listeners: list[str], **more: Any) -> dict[str, Any]:
 
 
 def listener(address: str, process: str, unit: str = "", **more: Any) -> dict[str, Any]:
-    return {"address": address, "process": process, "user": "u", "unit": unit, "command": process, "package": "", "unit_package": "", "program": process, **more}
+    return {"address": address, "process": process, "user": "u", "unit": unit, "command": process, "package": "", "unit_package": "",
+            "program": process, **more}
 
 
 def process(program: str, unit: str = "", **more: Any) -> dict[str, Any]:
@@ -49,7 +50,8 @@ def evidence(**more: Any) -> dict[str, Any]:
              "app_servers": [server("api", ["unix:/run/api.sock"]),
                              server("plain", ["127.0.0.1:3000"], server="process", command="node /srv/plain/app.js", unit="", by=""),
                              server("stray", ["0.0.0.0:7000"], server="process", command="python3 /root/stray.py", unit="", by="")],
-             "listeners": [listener("unix:/run/shop.sock", "uwsgi", of=["service", "shop"]), listener("unix:/run/api.sock", "gunicorn", of=["app server", "api"]),
+             "listeners": [listener("unix:/run/shop.sock", "uwsgi", of=["service", "shop"]),
+                           listener("unix:/run/api.sock", "gunicorn", of=["app server", "api"]),
                            listener("127.0.0.1:3000", "node", of=["listener", "plain"]), listener("0.0.0.0:7000", "python3", of=["listener", "stray"]),
                            listener("0.0.0.0:22", "sshd", "ssh.service", package="openssh-server", unit_package="openssh-server"),
                            listener("127.0.0.1:3100", "grafana", "grafana.service", package="grafana", unit_package="grafana"),
@@ -62,7 +64,8 @@ def evidence(**more: Any) -> dict[str, Any]:
                        unit("shop.service", of=["service", "shop"]), unit("shop-work.service", of=["worker", "shop"]),
                        unit("api.service", of=["app server", "api"]), unit("puppet-run.service"), unit("pg.service"),
                        unit("puppet-run.timer", starts="puppet-run.service", when="hourly", next="Tue 2030-01-01 00:00:00 UTC")],
-             "cron": [{"kind": "cron", "source": "/etc/cron.d/shop", "when": "@daily", "user": "shop", "command": "a", "package": "", "of": ["service", "shop"]},
+             "cron": [{"kind": "cron", "source": "/etc/cron.d/shop", "when": "@daily", "user": "shop", "command": "a", "package": "",
+                       "of": ["service", "shop"]},
                       {"kind": "cron", "source": "/var/spool/cron/crontabs/shop", "when": "@daily", "user": "shop", "command": "b", "package": "",
                        "of": ["service", "shop"]},
                       {"kind": "cron", "source": "/etc/cron.d/e2", "when": "@weekly", "user": "root", "command": "c", "package": "e2fsprogs"},
@@ -74,7 +77,8 @@ def evidence(**more: Any) -> dict[str, Any]:
 
 
 def entries(verdict: str = "ready", kept: Any = (), **more: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    services = [{"name": "shop", "uwsgi": {"socket": "/run/shop.sock"}, "fit": {"verdict": verdict}, "needs": [{"kind": "postgresql", "address": "127.0.0.1:5432"}]}]
+    services = [{"name": "shop", "uwsgi": {"socket": "/run/shop.sock"}, "fit": {"verdict": verdict},
+                 "needs": [{"kind": "postgresql", "address": "127.0.0.1:5432"}]}]
     made = ledger.Ledger(evidence(**more), services, nginx_config.parse(NGINX), kept).make()
     assert all(entry["status"] in ledger.STATUSES and entry["kind"] in ledger.KINDS for entry in made)
     return {(entry["kind"], entry["what"]): entry for entry in made}
