@@ -116,10 +116,10 @@ class Process:
     def maps(self) -> List[str]:
         """Files mapped into its memory, without repetition."""
         found: Dict[str, None] = {}
-        for line in self._text("maps").splitlines():
+        for line in self._text("maps").split("\n"):
             fields = line.split(None, 5)
             if len(fields) == 6 and fields[5].startswith("/"):
-                found[fields[5].replace(" (deleted)", "")] = None
+                found[fields[5].replace(" (deleted)", "").replace("\\012", "\n")] = None  # proc_pid_maps(5)
         return list(found)
 
     @property

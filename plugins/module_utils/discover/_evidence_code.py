@@ -20,6 +20,8 @@ _SOURCE = (".py", ".pyi", ".html", ".js", ".css", ".md", ".rst", ".po", ".mo", "
 _MAX_FILES = 20000
 _MAX_PYTHON = 3000
 _MAX_TEXT = 512 * 1024
+_MAX_PARSED = 128 * 1024
+"""A syntax tree takes up to 500 times its text (255 000 numbers in half a megabyte: 240 MB); a larger file is read as text."""
 _MAX_SECRET = 64 * 1024
 _MANY = 500
 """Files of one directory, beside Python's, that are looked into: where there are more, they are data."""
@@ -76,12 +78,17 @@ def scan(root: str, skip: Set[str]) -> Tree:
             tree.newest = max(tree.newest, info.st_mtime)
             tree.python_dirs.add(os.path.dirname(path))
             pythons += 1
-            if pythons <= _MAX_PYTHON and info.st_size <= _MAX_TEXT:
+            if pythons > _MAX_PYTHON:
+                tree.blind.append("%s has more than %d Python files; the rest was not read" % (root, _MAX_PYTHON))
+            elif info.st_size <= _MAX_PARSED:
                 _python(tree, path)
             else:
-                tree.blind.append("%s was not read: %s" % (path, "it is too large" if info.st_size > _MAX_TEXT else "there are too many Python files"))
+                _as_text(tree, path)
+                if info.st_size > _MAX_TEXT:
+                    tree.blind.append("%s was read in part: it is too large" % path)
         else:
             _other(tree, path, name, info)
+    tree.blind = sorted(set(tree.blind))
     return tree
 
 
@@ -136,7 +143,7 @@ def _python(tree: Tree, path: str) -> None:
     try:
         found = _evidence_source.read(_evidence_files.read(path), path)
     except _evidence_source.Unreadable:  # Python 2's, a template, or broken: read as text
-        tree.secrets_in_source += [(name, path) for name in settings(tree, path)]
+        _as_text(tree, path)
         return
     for value, place in found.strings:
         note(tree, value, place)
@@ -149,6 +156,10 @@ def _python(tree: Tree, path: str) -> None:
         tree.settings[path] = found.settings
 
 
+def _as_text(tree: Tree, path: str) -> None:
+    tree.secrets_in_source += [(name, path) for name in settings(tree, path)]
+
+
 def settings(tree: Tree, path: str) -> List[str]:
     """Look into a settings file: the paths that it names, its values for later questions; names of its secrets are returned."""
     content = os.fsdecode(_evidence_files.read(path, _MAX_TEXT))
@@ -157,7 +168,7 @@ def settings(tree: Tree, path: str) -> List[str]:
     for match in _PATH.finditer(content):
         note(tree, match.group(1), path)
     if not _evidence_settings.is_example(path):
-        tree.settings[path] = dict(_evidence_settings.pairs(content, path))
+        tree.settings[path] = _evidence_settings.by_name(_evidence_settings.pairs(content, path))
     return _evidence_settings.secrets(content, path)
 
 

@@ -308,19 +308,21 @@ class Service:
     def _python_facts(self) -> Dict[str, Any]:
         if self.python is None:
             return {}
-        self.site = self.host.site(self.python.site, self.venv)
+        interpreter = self.python.interpreter
+        owned = interpreter is not None and self.host.owner(interpreter) is not None
+        origin = _evidence_python.origin(interpreter or "", owned)
+        # conda writes its prefix into scripts and leaves their RECORD as it was
+        self.site = self.host.site(self.python.site, None if origin == "conda" else self.venv)
         self.shared = self.host.site(self.python.shared, None)
         self.host.blind += self.site.blind + self.shared.blind
-        interpreter = self.python.interpreter
         version = self.python.full
         if interpreter and version is None:
             _rc, out, _err = _evidence_host.as_owner([interpreter, "-V"], self.uid, self.gid)
             match = re.search(r"Python (\d+\.\d+\.\d+\S*)", out)
             version = match.group(1) if match else None
-        owned = interpreter is not None and self.host.owner(interpreter) is not None
         own = {_evidence_site.normalized(item["name"]) for item in self.site.distributions}
         facts: Dict[str, Any] = {
-            "version": version or self.python.short, "interpreter": interpreter, "origin": _evidence_python.origin(interpreter or "", owned),
+            "version": version or self.python.short, "interpreter": interpreter, "origin": origin,
             "venv": self.venv, "system_site_packages": self.python.system_site or None, "distributions": self.site.distributions,
             "shared_distributions": [item for item in self.shared.distributions if _evidence_site.normalized(item["name"]) not in own]}
         for key in ("patched", "added", "editable", "direct_urls", "pth", "unowned", "unverified"):

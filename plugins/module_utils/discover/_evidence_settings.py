@@ -7,11 +7,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import secret_name, secret_value
 
-Pairs = List[Tuple[str, str]]
+
+class Pair(NamedTuple):
+    """One setting."""
+
+    name: str
+    value: str
+    above: str
+
 
 TEXT = (".env", ".ini", ".cfg", ".conf", ".cnf", ".toml", ".json", ".yaml", ".yml", ".properties", ".config", ".xml")
 """Endings of settings files."""
@@ -42,50 +49,65 @@ def is_example(path: str) -> bool:
         or _CATALOG.search(path) is not None
 
 
-def pairs(text: str, name: str) -> Pairs:
-    """(name, value) of each setting in a file, whatever its format; nested names are the innermost ones. Lists repeat their name."""
+def pairs(text: str, name: str) -> List[Pair]:
+    """Each setting in a file, whatever its format; ``above`` is the section or mapping that it stands in. Lists repeat their name."""
     if name.endswith(".json"):
         try:
-            return list(_nested(json.loads(text), ""))
+            return list(_nested(json.loads(text), "", ""))
         except (ValueError, RecursionError):
             pass
     if name.endswith((".xml", ".config")) and text.lstrip().startswith("<"):
-        return [(match.group("key") or match.group("key2"), (match.group("value") or match.group("value2") or "").strip()) for match in _XML.finditer(text)]
+        return [Pair(match.group("key") or match.group("key2"), (match.group("value") or match.group("value2") or "").strip(), "")
+                for match in _XML.finditer(text)]
     return list(_lines(text))
 
 
-def _nested(data: Any, key: str) -> Iterator[Tuple[str, str]]:
+def by_name(found: List[Pair]) -> Dict[str, str]:
+    """Values by name, and by ``ABOVE_NAME``, which tells the host of a database from that of a mail server."""
+    return {**{item.name: item.value for item in found}, **{"%s_%s" % (item.above, item.name): item.value for item in found if item.above}}
+
+
+def _nested(data: Any, key: str, above: str) -> Iterator[Pair]:
     if isinstance(data, dict):
         for inner, value in data.items():
-            yield from _nested(value, str(inner))
+            yield from _nested(value, str(inner), key or above)
     elif isinstance(data, list):
         for value in data:
-            yield from _nested(value, key)
+            yield from _nested(value, key, above)
     elif isinstance(data, str) or isinstance(data, (int, float)) and not isinstance(data, bool):
-        yield key, str(data)
+        yield Pair(key, str(data), above)
 
 
-def _lines(text: str) -> Iterator[Tuple[str, str]]:
-    last = block = ""
+def _lines(text: str) -> Iterator[Pair]:
+    last = block = section = ""
+    mappings: List[Tuple[int, str]] = []
     for line in text.splitlines():
-        if block and line[:1].isspace():
-            yield block, line.strip()
+        depth = len(line) - len(line.lstrip())
+        if block and depth:
+            yield Pair(block, line.strip(), section)
             continue
         block = ""
         if line.lstrip().startswith(("#", ";", "//")):
             continue
+        header = re.match(r"\[+\s*([^\]]+?)\s*\]+\s*$", line)
+        if header:
+            section, mappings = re.split(r"[.:/]", header.group(1))[-1].strip("\"' "), []
+            continue
+        mappings = [item for item in mappings if item[0] < depth]
+        above = mappings[-1][1] if mappings else section
         if last and re.match(r"\s+-\s+[^:=]+$|\s*-\s+[\"']?[^:=\s]+[\"']?\s*$", line):
-            yield last, _bare(line.strip()[1:])
+            yield Pair(last, _bare(line.strip()[1:]), above)
             continue
         inline = list(_INLINE.finditer(line))
         match = _PAIR.match(line)
         if match and not (inline and match.group("value").startswith("{")):
             key, value = match.group("key").strip(), _bare(match.group("value"))
             last = key if value == "" else ""
+            mappings += [(depth, key)] if value == "" else []
             block = key if re.fullmatch(r"[|>][+-]?", value) else ""
-            yield key, "" if block else value
+            yield Pair(key, "" if block else value, above)
         for item in inline:
-            yield item.group("key"), _bare(item.group("value"))
+            yield Pair(item.group("key"), _bare(item.group("value")), match.group("key").strip() if match else above)
 
 
 def _bare(value: str) -> str:
@@ -110,9 +132,9 @@ def secrets(text: str, path: str) -> List[str]:
     if is_example(path):
         return []
     found: Dict[str, None] = {}
-    for key, value in pairs(text, path):
-        if is_secret_setting(key, value):
-            found[key] = None
+    for item in pairs(text, path):
+        if is_secret_setting(item.name, item.value):
+            found[item.name] = None
     if _PRIVATE_KEY.search(text):
         found["private key"] = None
     if not found and any(not _HOLLOW.match(match.group("password")) for match in _URL_LOGIN.finditer(text)):

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import List
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_code, _evidence_settings, _evidence_source
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_code, _evidence_needs, _evidence_settings, _evidence_source
 
 
 @pytest.mark.parametrize(("name", "text", "found"), [
@@ -84,3 +85,25 @@ def test_odd_trees(tmp_path: Path) -> None:
     assert {"/srv/data", "/srv/café", "/srv/late"} <= set(tree.absolute)
     assert not tree.blind
     assert list(tree.secret_settings.values()) == [["password"]] and not tree.crowded
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("a.yaml", "x: 1\nldap:\n  host: h\n  deep:\n    a: b\n  port: 3890\nother:\n  host: o\n"), ("a.ini", "[app:ldap]\nhost = h\nport = 3890\n[x]\nhost = o\n"),
+    ("a.toml", '[app.ldap]\nhost = "h"\nport = 3890\n'), ("a.json", '{"ldap": {"host": "h", "port": 3890}, "other": {"host": "o"}}'),
+    ("a.yml", "ldap: {host: h, port: 3890}\n"),
+])
+def test_names_with_what_they_stand_in(name: str, text: str) -> None:
+    found = _evidence_settings.by_name(_evidence_settings.pairs(text, name))
+    assert (found["ldap_host"], found["ldap_port"]) == ("h", "3890")
+    assert ("ldap", "h:3890") in _evidence_needs.of_settings(found)
+
+
+def test_a_large_source_is_read_as_text(tmp_path: Path) -> None:
+    """Its syntax tree would take hundreds of megabytes."""
+    (tmp_path / "table.py").write_text("X = [" + "1," * 200000 + "]\nPASSWORD = 'CANARY-1'\n")
+    tracemalloc.start()
+    tree = _evidence_code.scan(str(tmp_path), set())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 << 20 and not tree.blind
+    assert tree.secrets_in_source == [("PASSWORD", str(tmp_path / "table.py"))]
