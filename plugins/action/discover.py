@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, model, planner, report
+from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, model, plan_file, plan_text, planner, report
 
 
 class ActionModule(ActionBase):
@@ -32,27 +36,37 @@ class ActionModule(ActionBase):
             "kept": {"type": "list", "elements": "dict", "default": [], "options": {
                 "what": {"type": "str", "required": True}, "reason": {"type": "str", "required": True}, "kind": {"type": "str"}}},
         })
-        base = os.path.join(os.path.abspath(os.path.expanduser(options["dir"])), _file_name(options["host"]))
-        path, page = base + ".yml", base + ".html"
+        folder, name = os.path.abspath(os.path.expanduser(options["dir"])), _file_name(options["host"])
+        path, page, index, last = (os.path.join(folder, *parts) for parts in (
+            (f"{name}.yml",), (f"{name}.html",), ("index.html",), (plan_file.DISCOVERED, f"{name}.yml")))
+        result.update(path=path, report=page, index=index)
         try:
             if options["reuse"] and os.path.exists(path):
                 plan = model.loads(_read(path) or "", path)
-                return {**result, "changed": False, "plan": plan, "path": path, "report": page, "reused": True, "ledger": [],
+                return {**result, "changed": False, "plan": plan, "reused": True, "ledger": [], "edits": [], "conflicts": [],
                         "summary": planner.summary(plan), "refusal": ledger.refusal(options["host"], plan.get("unexplained", []), page)}
             kept = [{key: value for key, value in item.items() if value is not None} for item in options["kept"]]
             evidence = self._evidence(task_vars, result)
-            plan, entries = planner.explain(options["host"], evidence, kept)
-            lasting = [{key: value for key, value in entry.items() if key != "next"} for entry in entries]  # the page stays the same from run to run
-            wanted = {path: model.dumps(plan), page: report.page(plan, lasting, evidence.get("sizes"))}
+            found, entries = planner.explain(options["host"], evidence, kept)
+            before, base = _read(path), _read(last)
+            update = plan_file.update(found, before, base, path, last)
         except (model.ModelError, planner.PlanError) as exc:
             raise AnsibleActionFail(str(exc)) from exc
-        differing = [name for name, text in wanted.items() if _read(name) != text]
-        result.update(changed=bool(differing), plan=plan, path=path, report=page, reused=False, ledger=entries,
-                      summary=planner.summary(plan, entries), refusal=ledger.refusal(options["host"], plan["unexplained"], page))
-        if differing:
-            result["diff"] = [{"before_header": path, "after_header": path, "before": _read(path) or "", "after": wanted[path]}] if path in differing else []
+        plan = update.plan
+        lasting = [{key: value for key, value in entry.items() if key != "next"} for entry in entries]  # the page stays the same from run to run
+        shown = report.page(plan, lasting, evidence.get("sizes"), update.edits, f"{name}.yml")
+        wanted = {path: update.text, last: update.base, page: shown, os.path.join(folder, plan_text.SCHEMA): _schema()}
+        with _alone(folder, write=not self._task.check_mode):
+            texts = {file: _read(os.path.join(folder, file)) or "" for file in _plans(folder)}
+            wanted[index] = plan_file.index({**texts, f"{name}.yml": update.text}, _read(index), {f"{name}.yml": plan})
+            differing = [file for file, text in wanted.items() if _read(file) != text]
             if not self._task.check_mode:
-                _write({name: wanted[name] for name in differing})
+                _write({file: wanted[file] for file in differing})
+        result.setdefault("warnings", []).extend(plan_file.warnings(update.conflicts, path, base is not None))
+        result.update(changed=bool(differing), plan=plan, reused=False, ledger=entries, edits=update.edits, conflicts=update.conflicts,
+                      summary=planner.summary(plan, entries), refusal=ledger.refusal(options["host"], plan.get("unexplained", []), page))
+        if differing:
+            result["diff"] = _diff(path, before or "", update.text, [file for file in differing if file != path])
         return result
 
     def _evidence(self, task_vars: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
@@ -66,8 +80,45 @@ class ActionModule(ActionBase):
 
 
 def _file_name(host: str) -> str:
-    """A host's name as a file name: an inventory name may hold a slash."""
-    return host.replace(os.sep, "_").lstrip(".") or "host"
+    """A host's name as a file name: an inventory name may hold a slash, and one page is everybody's."""
+    name = host.replace(os.sep, "_").lstrip(".") or "host"
+    return f"{name}_" if name == "index" else name
+
+
+def _schema() -> str:
+    """The schema's file, for the editors that the plan's first line tells of it."""
+    return Path(model.__file__).with_name(plan_text.SCHEMA).read_text(encoding="utf-8")
+
+
+def _plans(folder: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if name.endswith(".yml") and not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def _alone(folder: str, write: bool) -> Iterator[None]:
+    """Hosts are looked at side by side, and each writes the index of all: one after the other."""
+    if not write:
+        yield
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as exc:
+        raise AnsibleActionFail(f"{folder} cannot be written on the control node: {exc.strerror}") from exc
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _diff(path: str, before: str, after: str, others: list[str]) -> list[dict[str, str]]:
+    """How the plan changes; of the files that are made from it, that they change."""
+    found = [{"before_header": path, "after_header": path, "before": before, "after": after}] if before != after else []
+    return found + ([{"prepared": "".join(f"changes, too: {name}\n" for name in others)}] if others else [])
 
 
 def _read(path: str) -> str | None:
@@ -78,6 +129,8 @@ def _read(path: str) -> str | None:
         return None
     except OSError as exc:
         raise AnsibleActionFail(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise AnsibleActionFail(f"{path} cannot be read: it is not UTF-8") from exc
 
 
 def _write(files: dict[str, str]) -> None:

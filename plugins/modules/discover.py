@@ -16,6 +16,13 @@ description:
     workers, schedule and needs, says whether it can be converted and why not, and lists what else is on the host, which is kept,
     external, or what nobody could explain.
   - Changes nothing on the target. The same host gives the same plan, byte for byte.
+  - The plan is yours to edit. A next run merges what it finds into it, key by key and item by item - a value that was edited stays, and a comment beside it says
+    what was found. Where the host has changed at the same place meanwhile, the edit stays too, and the run says so once (RV(conflicts) and a warning).
+  - Comments stay with the key or the item of a list that they stand at, and go when it goes. Blank lines, quotes and flow style are not kept. Lines that begin
+    with C(# discover:) are made anew by each run.
+  - What was found last, without edits, is C(.discovered/HOST.yml). Commit it with the plans; where it is missing, each difference counts as a conflict,
+    and the plan's value stays.
+  - C(plan.schema.json) is written beside the plans, where editors with a YAML language server find it, and C(index.html) with a line for each plan there.
 extends_documentation_fragment:
   - gantry.webstack._attributes
 attributes:
@@ -24,13 +31,13 @@ attributes:
     details: Looks at the host, makes the plan and returns it, but writes no file.
   diff_mode:
     support: full
-    details: Shows how the plan file changes.
+    details: Shows how the plan file changes, and names the files made from it that change, too.
   idempotent:
     support: full
     details: A second run on an unchanged host writes nothing.
 options:
   dir:
-    description: Directory on the control node for C(HOST.yml) and C(HOST.html).
+    description: Directory on the control node for C(HOST.yml), C(HOST.html), C(index.html) and what discover needs beside them.
     type: str
     default: ./webstack-plans
   host:
@@ -101,6 +108,23 @@ report:
   returned: success
   type: str
   sample: /home/ops/webstack-plans/web1.html
+index:
+  description: The page with a line for each plan in the directory.
+  returned: success
+  type: str
+  sample: /home/ops/webstack-plans/index.html
+edits:
+  description: Where the plan says something else than was found, because a person has edited it; empty when the plan was reused.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{place: "services[shop].health.path", plan: /up, found: /, before: /}]
+conflicts:
+  description: Those of RV(edits) where something else was found than in the run before. The plan's value stays.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 reused:
   description: Whether the plan was taken from the file.
   returned: success

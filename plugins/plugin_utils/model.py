@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._paths import host_socket, secret_ini
+from ansible_collections.gantry.webstack.plugins.plugin_utils import plan_text
 
 try:
     import jmespath
@@ -97,7 +98,7 @@ def hold(value: Any, fragment: dict[str, Any], name: str) -> None:
 def loads(text: str, where: str) -> Plan:
     """Parse and validate a plan file's text."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=plan_text.LOADER)
     except yaml.YAMLError as exc:
         raise ModelError(f"{where}: not YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(data, dict):
@@ -105,19 +106,9 @@ def loads(text: str, where: str) -> Plan:
     return validate(data, where)
 
 
-class _Dumper(yaml.SafeDumper):
-    """Block style with indented sequences, no aliases: what a person would write."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def dumps(plan: Plan) -> str:
-    """The plan as YAML; the same plan always gives the same text."""
-    return "---\n" + yaml.dump(plan, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=120)
+    """The plan as YAML without comments; the same plan always gives the same text."""
+    return plan_text.write(plan)
 
 
 def select(services: list[Service], wanted: str | list[str] | None) -> list[Service]:

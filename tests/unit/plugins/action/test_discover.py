@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.playbook.task import Task
 
@@ -39,7 +41,8 @@ def test_real_again_check_and_reuse(tmp_path: Path) -> None:
     assert not discover(answer, dir=str(tmp_path / "plans"))["changed"]
     reused = discover({"failed": True, "msg": "asked"}, dir=str(tmp_path / "plans"), reuse=True)
     assert not reused["changed"] and reused["reused"] and reused["plan"] == first["plan"]
-    assert sorted(path.name for path in (tmp_path / "plans").iterdir()) == ["web1.html", "web1.yml"]
+    assert sorted(path.name for path in (tmp_path / "plans").iterdir()) == [".discovered", "index.html", "plan.schema.json", "web1.html", "web1.yml"]
+    assert (tmp_path / "plans/.discovered/web1.yml").read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(("found", "message"), [
@@ -60,3 +63,78 @@ def test_a_damaged_plan(tmp_path: Path) -> None:
 
 def test_names_with_slashes(tmp_path: Path) -> None:
     assert Path(discover({"evidence": EVIDENCE}, dir=str(tmp_path), host="../../x")["path"]).parent == tmp_path
+
+
+def change(path: Path, old: str, new: str) -> str:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def grown(blog: dict[str, Any]) -> dict[str, Any]:
+    """The recorded evidence with some facts of the blog changed."""
+    data = copy.deepcopy(EVIDENCE)
+    next(item for item in data["instances"] if item["name"] == "blog").update(blog)
+    return {"evidence": data}
+
+
+def test_edits_survive_and_conflicts_are_shown(tmp_path: Path) -> None:
+    answer = {"evidence": EVIDENCE}
+    path = Path(discover(answer, dir=str(tmp_path))["path"])
+    change(path, "    health:\n", "    # asked by the balancer\n    health:\n")
+    health = next(service for service in yaml.safe_load(path.read_text(encoding="utf-8"))["services"] if service["name"] == "blog")["health"]
+    edited = change(path, f"path: {health['path']}\n      status: {health['status']}", f"path: /up\n      status: {health['status']}")
+    looked = discover(answer, check=True, dir=str(tmp_path))
+    assert looked["changed"] and path.read_text(encoding="utf-8") == edited
+    kept = discover(answer, dir=str(tmp_path))
+    text = path.read_text(encoding="utf-8")
+    assert kept["conflicts"] == [] and [edit["place"] for edit in kept["edits"]] == ["services[blog].health.path"] and kept["diff"] == looked["diff"]
+    assert "# asked by the balancer" in text and f"# discover: edited; found was {health['path']}" in text and "path: /up" in text
+    assert "services[blog].health.path" in Path(kept["report"]).read_text(encoding="utf-8")
+    again = discover(answer, dir=str(tmp_path))
+    assert not again["changed"] and again["edits"] == kept["edits"] and path.read_text(encoding="utf-8") == text
+
+    other = grown({"health": {"path": "/other", "status": 204}})
+    looked = discover(other, check=True, dir=str(tmp_path))
+    clash = discover(other, dir=str(tmp_path))
+    place = {"place": "services[blog].health.path", "plan": "/up", "found": "/other", "before": health["path"]}
+    assert looked["conflicts"] == clash["conflicts"] == [place] and clash["plan"]["services"][0]["health"] == {"path": "/up", "status": 204}
+    assert any("the plan says /up, discover found /other" in warning for warning in clash["warnings"])
+    after = discover(other, dir=str(tmp_path))
+    assert not after["changed"] and after["conflicts"] == [] and after["edits"] == [place | {"before": "/other"}]
+    assert discover({}, dir=str(tmp_path), reuse=True)["plan"] == clash["plan"]
+
+
+def test_a_plan_whose_last_version_is_not_known(tmp_path: Path) -> None:
+    path = Path(discover({"evidence": EVIDENCE}, dir=str(tmp_path))["path"])
+    (tmp_path / ".discovered/web1.yml").unlink()
+    assert discover({"evidence": EVIDENCE}, dir=str(tmp_path))["conflicts"] == []
+    (tmp_path / ".discovered/web1.yml").unlink()
+    change(path, "version: 1.22.1", "version: 1.22.2")
+    clash = discover({"evidence": EVIDENCE}, dir=str(tmp_path))
+    assert [item["place"] for item in clash["conflicts"]] == ["edge.version"] and "not known" in clash["warnings"][0]
+    assert clash["plan"]["edge"]["version"] == "1.22.2"
+
+
+def test_the_index_has_each_plan_and_passes_over_what_is_none(tmp_path: Path) -> None:
+    for host in ("web2", "web10", "index"):
+        discover({"evidence": EVIDENCE}, dir=str(tmp_path), host=host)
+    (tmp_path / "group_vars.yml").write_text("a: 1\n", encoding="utf-8")
+    (tmp_path / "broken.yml").write_text("version: 1\nservices: 3\n", encoding="utf-8")
+    (tmp_path / "web10.yml").unlink()
+    discover({"evidence": EVIDENCE}, dir=str(tmp_path), host="web2")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'href="web2.html"' in page and 'href="index_.html"' in page and "cannot be read" in page and "group_vars" not in page and "web10" not in page
+    assert not discover({"evidence": EVIDENCE}, dir=str(tmp_path), host="index")["changed"]
+
+
+def test_a_damaged_plan_is_left_alone(tmp_path: Path) -> None:
+    for text, why in (("services: [", "not YAML"), ("version: 1\nhost: web1\nservices: []\nedgy: 1\n", "unknown key 'edgy'")):
+        (tmp_path / "web1.yml").write_text(text, encoding="utf-8")
+        with pytest.raises(AnsibleActionFail, match=f"{why}.*remove the file"):
+            discover({"evidence": EVIDENCE}, dir=str(tmp_path))
+        assert (tmp_path / "web1.yml").read_text(encoding="utf-8") == text
+    (tmp_path / "web1.yml").write_bytes(b"\xff")
+    with pytest.raises(AnsibleActionFail, match="not UTF-8"):
+        discover({"evidence": EVIDENCE}, dir=str(tmp_path))
