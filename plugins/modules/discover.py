@@ -16,8 +16,8 @@ description:
     workers, schedule and needs, says whether it can be converted and why not, and lists what else is on the host, which is kept,
     external, or what nobody could explain.
   - Changes nothing on the target. The same host gives the same plan, byte for byte.
-  - The plan is yours to edit. A next run merges what it finds into it, key by key and item by item - a value that was edited stays, and a comment beside it says
-    what was found. Where the host has changed at the same place meanwhile, the edit stays too, and the run says so once (RV(conflicts) and a warning).
+  - The plan is yours to edit. A next run merges what it finds into it, key by key and item by item - a value that was edited stays, and a comment above it
+    says what was found. Where the host has changed at the same place meanwhile, the edit stays too, and the run says so once (RV(conflicts) and a warning).
   - Comments stay with the key or the item of a list that they stand at, and go when it goes. Blank lines, quotes and flow style are not kept. Lines that begin
     with C(# discover:) are made anew by each run.
   - What was found last, without edits, is C(.discovered/HOST.yml). Commit it with the plans; where it is missing, each difference counts as a conflict,

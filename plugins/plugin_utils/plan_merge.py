@@ -107,6 +107,8 @@ def merge(base: Any, mine: Any, new: Any) -> Merged:
     """The plan of a person's (``mine``) with what discover finds now (``new``); ``base`` is what it wrote last, {} when that is not known."""
     merged = Merged(None)
     merged.plan = _merge(base, mine, new, (), merged)
+    for found in (merged.edits, merged.conflicts):
+        found.sort(key=lambda item: place(item.path))  # the next run may meet them in another order
     return merged
 
 

@@ -26,7 +26,7 @@ from ansible_collections.gantry.webstack.plugins.plugin_utils.report_text import
     tiles,
 )
 
-Ledger = list[dict[str, str]]
+Ledger = list[dict[str, Any]]
 
 STATUSES = ("unexplained", "external", "kept", "converted")
 """In the order in which somebody has to look at them."""
@@ -35,8 +35,8 @@ STATUSES = ("unexplained", "external", "kept", "converted")
 def page(plan: Plan, ledger: Ledger | None = None, sizes: Sizes | None = None, edits: list[dict[str, str]] | None = None, file: str = "") -> str:
     """The whole page. The same input always gives the same text.
 
-    :param ledger: everything on the host, each {kind, what, status, service?, evidence}; what the plan says of it unless given.
-    :param sizes: {path: {bytes, complete}}, see ``report_text.sizes``.
+    :param ledger: everything on the host, each {kind, what, status, service?, app_server?, evidence}; what the plan says of it unless given.
+    :param sizes: {path: {bytes, complete}} of state, code and virtual environments, from the evidence.
     :param edits: where a person's plan differs from what was found, each {place, plan, found}.
     :param file: the plan's file, beside the page.
     """
@@ -234,11 +234,12 @@ def _ledger(rows: Ledger, whole: bool) -> str:
     bar = (f'<div class="filters" data-rows="ledger">{buttons}<select aria-label="Kind"><option value="">every kind</option>{choice}</select>'
            '<input type="search" placeholder="Search" aria-label="Search the ledger"><output></output></div>')
     body = "".join(_entry(row) for row in ordered)
-    head = "<thead><tr><th>Status</th><th>Kind</th><th>What</th><th>Service</th><th>Evidence</th></tr></thead>"
+    head = "<thead><tr><th>Status</th><th>Kind</th><th>What</th><th>Belongs to</th><th>Evidence</th></tr></thead>"
     return _table("ledger", "Ledger", lead, f'{bar}<table class="stack rows">{head}<tbody>{body}</tbody></table>')
 
 
-def _entry(row: dict[str, str]) -> str:
+def _entry(row: dict[str, Any]) -> str:
     status, kind, service = row["status"], row["kind"], row.get("service", "")
+    belongs = link("#service-" + service, service) if service else escape(row.get("app_server", ""))
     return (f'<tr data-status="{escape(status)}" data-kind="{escape(kind)}"><td>{badge(status, status)}</td><td>{escape(kind)}</td><td>{code(row["what"])}</td>'
-            f'<td>{link("#service-" + service, service) if service else ""}</td><td class="soft">{escape(row.get("evidence", ""))}</td></tr>')
+            f'<td>{belongs}</td><td class="soft">{escape(row.get("evidence", ""))}</td></tr>')

@@ -65,7 +65,8 @@ def _group(service: Service, sizes: Sizes) -> _Group:
     socket = service.get("uwsgi", {}).get("socket")
     sites = {(" ".join(site.get("server_names", [])) or "any name", " ".join(map(listen_text, site.get("listen", [])))): None
              for site in service.get("nginx", {}).get("sites", [])}
-    data = [_Box("data", item["path"], " · ".join(filter(None, ("state", size_of(sizes, item["path"])))), "state") for item in service.get("state", [])]
+    data = [_Box("data", item["path"], " · ".join(filter(None, ("state", item.get("kind", ""), size_of(sizes, item["path"])))), "state")
+            for item in service.get("state", [])]
     needs = [_Box("data", item["address"], item["kind"], "need") for item in service.get("needs", [])]
     if len(data) > _SHOWN:
         more = len(data) - _SHOWN + 1

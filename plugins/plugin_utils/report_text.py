@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 Sizes = Mapping[str, Mapping[str, Any]]
-"""{path: {bytes, complete}}; complete is false where counting stopped."""
+"""{path: {bytes, complete}} of the evidence; complete is false where counting stopped."""
 
 VERDICTS = {"ready": "ready", "remarks": "ready, with remarks", "blocked": "blocked"}
 
@@ -36,17 +36,6 @@ def frame(title: str, body: str) -> str:
     return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<meta name="color-scheme" content="light dark">\n'
             f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n<script>{script}</script>\n</body>\n</html>\n")
-
-
-def sizes(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """What the evidence says about the size of state, code and virtual environments."""
-    found: dict[str, Any] = {}
-    for facts in evidence.get("instances", []):
-        for item in facts.get("state", []):
-            if "bytes" in item:
-                found[item["path"]] = item
-        found.update(facts.get("sizes") or {})
-    return found
 
 
 def human(count: int) -> str:

@@ -18,9 +18,9 @@ from ansible_collections.gantry.webstack.plugins.plugin_utils import model, plan
 RECORDED = json.loads((Path(__file__).parents[2] / "fixtures" / "evidence" / "bookworm.json").read_text(encoding="utf-8"))
 TRICKY = ["", " ", "yes", "null", "~", "1", "1.5", "1e3", "0o17", "0x1f", ".5", "12:30", "2024-01-01", "=", "<<", "a: b", "a #b", "a:", "- a", "# a", "'", '"',
           "\\", "@x", "%d", "a\nb", "a\nb\n", "a\n\nb\n", " a\nb", "a \nb", "\n", "a\n\n", "*/5 * * * *", "*", "&a", "!x", "{a}", "[a]", "a\tb", "\u2028",
-          "\x85", "\ufeff", "é", "😀", "---", "...", "#a\n# b\n", "a\n# discover: b\nc\n", "|", ">", "? a", "True", "OFF", "-", "-1", "+1", "0777", "1_000", ".inf",
-          ".NaN", "a, b", "a]", "&"]
-TEXT = st.one_of(st.sampled_from(TRICKY), st.text(st.characters(exclude_categories=("Cs",)), max_size=12))
+          "\x85", "\ufeff", "é", "😀", "---", "...", "#a\n# b\n", "a\n# discover: b\nc\n", "|", ">", "? a", "True", "OFF", "-", "-1", "+1", "0777", "1_000",
+          ".inf", ".NaN", "a, b", "a]", "&"]
+TEXT = st.one_of(st.sampled_from(TRICKY), st.text(st.characters(codec="utf-8"), max_size=12))
 DATA = st.dictionaries(TEXT, st.recursive(st.one_of(TEXT, st.integers(), st.booleans()), lambda inner: st.one_of(
     st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)), max_leaves=10), max_size=4)
 

@@ -83,10 +83,9 @@ def test_sizes(count: int, shown: str) -> None:
     assert report_text.human(count) == shown
 
 
-def test_sizes_of_evidence() -> None:
-    facts = {"instances": [{"state": [{"path": "/a", "bytes": 5_000_000, "complete": False}, {"path": "/b"}], "sizes": {"/srv/x": {"bytes": 7_000_000}}}]}
-    known = report_text.sizes(facts)
-    assert [report_text.size_of(known, path) for path in ("/a", "/b", "/srv/x")] == ["at least 5 MB", "", "7 MB"]
+def test_the_size_of_a_path() -> None:
+    known = {"/a": {"bytes": 5_000_000, "complete": False}, "/b": {"bytes": 7_000_000, "complete": True}}
+    assert [report_text.size_of(known, path) for path in ("/a", "/b", "/c")] == ["at least 5 MB", "7 MB", ""]
 
 
 def test_listen_lines() -> None:
