@@ -8,7 +8,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,14 @@ class ActionModule(ActionBase):
         shown = report.page(plan, lasting, evidence.get("sizes"), update.edits, f"{name}.yml")
         wanted = {path: update.text, last: update.base, page: shown, os.path.join(folder, plan_text.SCHEMA): _schema()}
         with _alone(folder, write=not self._task.check_mode):
-            texts = {file: _read(os.path.join(folder, file)) or "" for file in _plans(folder)}
-            wanted[index] = plan_file.index({**texts, f"{name}.yml": update.text}, _read(index), {f"{name}.yml": plan})
+            wanted[index] = plan_file.index({**_plans(folder), f"{name}.yml": update.text}, _read(index), {f"{name}.yml": plan})
             differing = [file for file, text in wanted.items() if _read(file) != text]
             if not self._task.check_mode:
                 _write({file: wanted[file] for file in differing})
         result.setdefault("warnings", []).extend(plan_file.warnings(update.conflicts, path, base is not None))
         result.update(changed=bool(differing), plan=plan, reused=False, ledger=entries, edits=update.edits, conflicts=update.conflicts,
-                      summary=planner.summary(plan, entries), refusal=ledger.refusal(options["host"], plan.get("unexplained", []), page))
+                      summary=[*planner.summary(plan, entries), *plan_file.summary(update)],
+                      refusal=ledger.refusal(options["host"], plan.get("unexplained", []), page))
         if differing:
             result["diff"] = _diff(path, before or "", update.text, [file for file in differing if file != path])
         return result
@@ -90,11 +90,14 @@ def _schema() -> str:
     return Path(model.__file__).with_name(plan_text.SCHEMA).read_text(encoding="utf-8")
 
 
-def _plans(folder: str) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(folder) if name.endswith(".yml") and not name.startswith("."))
-    except FileNotFoundError:
-        return []
+def _plans(folder: str) -> dict[str, str]:
+    """{file name: text} of what may be plans; what cannot be read is somebody else's."""
+    found = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        if name.endswith(".yml") and not name.startswith("."):
+            with suppress(OSError, UnicodeDecodeError):
+                found[name] = Path(folder, name).read_text(encoding="utf-8")
+    return found
 
 
 @contextmanager
@@ -109,7 +112,8 @@ def _alone(folder: str, write: bool) -> Iterator[None]:
     except OSError as exc:
         raise AnsibleActionFail(f"{folder} cannot be written on the control node: {exc.strerror}") from exc
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(OSError):  # not every file system has locks; then an index may lack a line until the next run
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

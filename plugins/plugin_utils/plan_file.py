@@ -67,6 +67,14 @@ def warnings(conflicts: list[dict[str, str]], path: str, known: bool, most: int 
     return told + ([f"{path}: {len(conflicts) - most} more places where the plan and what was found differ"] if len(conflicts) > most else [])
 
 
+def summary(done: Update) -> list[str]:
+    """A line about edits, when there are any."""
+    if not done.edits:
+        return []
+    conflicts = f", {len(done.conflicts)} where the host has changed too" if done.conflicts else ""
+    return [f"  the plan differs from what was found at {len(done.edits)} edited {'place' if len(done.edits) == 1 else 'places'}{conflicts}"]
+
+
 def index(texts: Mapping[str, str], before: str | None, own: Mapping[str, model.Plan]) -> str:
     """The index of a directory's plans.
 

@@ -100,6 +100,7 @@ def test_edits_survive_and_conflicts_are_shown(tmp_path: Path) -> None:
     clash = discover(other, dir=str(tmp_path))
     place = {"place": "services[blog].health.path", "plan": "/up", "found": "/other", "before": health["path"]}
     assert looked["conflicts"] == clash["conflicts"] == [place] and clash["plan"]["services"][0]["health"] == {"path": "/up", "status": 204}
+    assert clash["summary"][-1] == "  the plan differs from what was found at 1 edited place, 1 where the host has changed too"
     assert any("the plan says /up, discover found /other" in warning for warning in clash["warnings"])
     after = discover(other, dir=str(tmp_path))
     assert not after["changed"] and after["conflicts"] == [] and after["edits"] == [place | {"before": "/other"}]
@@ -123,6 +124,8 @@ def test_the_index_has_each_plan_and_passes_over_what_is_none(tmp_path: Path) ->
     (tmp_path / "group_vars.yml").write_text("a: 1\n", encoding="utf-8")
     (tmp_path / "broken.yml").write_text("version: 1\nservices: 3\n", encoding="utf-8")
     (tmp_path / "web10.yml").unlink()
+    (tmp_path / "latin.yml").write_bytes(b"services: \xff")
+    (tmp_path / "folder.yml").mkdir()
     discover({"evidence": EVIDENCE}, dir=str(tmp_path), host="web2")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert 'href="web2.html"' in page and 'href="index_.html"' in page and "cannot be read" in page and "group_vars" not in page and "web10" not in page
