@@ -108,11 +108,15 @@ class Ledger:
     def _of_unit(self, unit: dict[str, Any]) -> tuple[str, dict[str, str], str] | None:
         """By the processes and listeners of the unit, or of the one that a socket starts."""
         name = unit.get("starts", unit["name"]) if unit["name"].endswith(".socket") else unit["name"]
-        for process in self.evidence["processes"]:
-            if process["unit"] == name and not unit.get("owner"):
-                found = self._of(process["of"])
-                if found:
-                    return ("kept", found[1], found[2]) if found[1].get("service") and process["of"][0] == "service" and unit["name"] != name else found
+        processes = [process for process in self.evidence["processes"] if process["unit"] == name and not unit.get("owner")]
+        kinds = {tuple(process["of"]) for process in processes if self._of(process["of"])}
+        if any(kind[0] == "emperor" for kind in kinds):
+            return self._of(("emperor",))
+        if len(kinds) > 1:
+            return "kept", {}, f"keeps {', '.join(sorted(kind[1] for kind in kinds))}"
+        if kinds:
+            status, keys, words = self._of(next(iter(kinds))) or ("kept", {}, "")
+            return ("kept" if unit["name"] != name else status), keys, words
         for item in self.evidence["listeners"]:
             service = self.needed.get(item["address"].removeprefix("unix:"))
             if item["unit"] == name and service:
@@ -201,7 +205,7 @@ class Ledger:
                 return "unexplained", {}, "no service listens there" if directive == "uwsgi_pass" else "nobody listens there"
             return "external", {}, "another host"
         status, keys, words = self._listener(item)
-        return status, keys, keys.get("app_server") or item["process"] or words
+        return status, keys, keys.get("app_server") or (item["process"] if item["process"] != "systemd" else "") or words
 
     def _listener(self, item: dict[str, Any]) -> tuple[str, dict[str, str], str]:
         address = item["address"].removeprefix("unix:")

@@ -154,14 +154,14 @@ def listeners(sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, P
     unknown = {inode for inode, _address in addresses if not holders.get(inode)}
     elsewhere = _in_containers(unknown) if unknown else {}
     for inode, address in addresses:
-        processes = [table[pid] for pid in sorted(holders.get(inode, set())) if pid in table]
+        processes = [table[pid] for pid in sorted(holders.get(inode, set()), key=lambda pid: (pid == 1, pid)) if pid in table]
         if address[5:].startswith(_NEVER):
             continue
         if processes:
             first = processes[0]
             found[address] = {"address": address, "process": first.name, "user": user_name(first.uid), "unit": first.unit,
                               "pid": first.pid, "command": redact(" ".join(first.argv))[:200], "used_by": used.get(address, [])}
-        elif not address.startswith("unix:"):
+        elif not address.startswith("unix:") or os.geteuid() != 0:
             found[address] = {"address": address, "process": elsewhere.get(inode, ""), "user": "", "unit": "", "pid": 0, "command": "",
                               "used_by": used.get(address, []), "container": inode in elsewhere}
     return [found[address] for address in sorted(found)]

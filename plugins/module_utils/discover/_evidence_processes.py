@@ -46,7 +46,7 @@ class View:
     def package(self, process: Process) -> str:
         """The package whose program this is: of the script where an interpreter runs one; a module counts by the unit's package."""
         running = self.program(process)
-        if running.module:
+        if running.module or not process.exe and not running.path.startswith("/"):
             return self.unit_package(process)
         return (self.owner(running.path) or "") if running.path.startswith("/") else ""
 
@@ -85,7 +85,7 @@ def askers(table: Dict[int, Process], sockets: Sockets, me: int) -> Set[int]:
 
 
 def _personal(view: View, process: Process) -> bool:
-    """A shell without a script, a session's own processes, or a program of a package that somebody has open in a terminal."""
+    """A shell without a script, a session's own processes, or a program of a package that somebody has open and that is not left to itself."""
     name = os.path.basename(process.argv[0].split(" ")[0].rstrip(":"))
     if _SHELLS.fullmatch(name) and all(word.startswith("-") and word != "-c" for word in process.argv[1:]):
         return True
@@ -93,7 +93,8 @@ def _personal(view: View, process: Process) -> bool:
         return process.name == "(sd-pam)" or process.name in ("sshd", "sshd-session") and " " in process.argv[0] and "listener" not in process.argv[0]
     if _SESSION.fullmatch(process.name) or _SESSION.fullmatch(name):
         return True
-    return bool(process.terminal and view.package(process) and not view.listens(process) and not view.program(process).interpreter)
+    attached = process.terminal or process.parent != 1
+    return bool(attached and view.package(process) and not view.listens(process) and not view.program(process).interpreter)
 
 
 def _is_job(view: View, process: Process) -> bool:
@@ -183,11 +184,11 @@ def _keeper(view: View, process: Process) -> str:
 
 
 def processes(view: View, left_out: Set[int], worker_of: Callable[[str, str, str], Sequence[str]]) -> List[Dict[str, Any]]:
-    """{program, user, unit, package, command, of, listeners} of every process that is not left out, one for each program, user and unit, sorted.
+    """{program, user, unit, package, command, of, listeners} of every process that is not left out, one for each program, user, unit and owner, sorted.
 
     :param worker_of: names of the services to which a (command, directory, user) is tied.
     """
-    found: Dict[Tuple[str, str, str], Dict[str, Any]] = {}
+    found: Dict[Tuple[str, ...], Dict[str, Any]] = {}
     for process in sorted(view.table.values(), key=lambda item: item.pid):
         if process.pid in left_out or process.pid == 1 or _personal(view, process) or process.pid not in view.of and _is_job(view, process):
             continue
@@ -203,9 +204,8 @@ def processes(view: View, left_out: Set[int], worker_of: Callable[[str, str, str
         if of is None and not view.is_package(process):
             tied = worker_of(" ".join(process.argv), process.cwd, user)
             of = ("worker", tied[0]) if len(tied) == 1 else None
-        key = (view.program(process).label, user, unit)
+        key = (view.program(process).label, user, unit, *(of or ()))
         item = found.setdefault(key, {"program": key[0], "user": user, "unit": unit, "package": package, "unit_package": view.unit_package(process),
                                       "command": redact(" ".join(process.argv))[:200], "of": list(of or ()), "listeners": []})
         item["listeners"] = sorted(set(item["listeners"]) | {address for address in listeners if not address[5:].startswith(_TEMPORARY)})
-        item["of"] = item["of"] or list(of or ())
     return [found[key] for key in sorted(found)]

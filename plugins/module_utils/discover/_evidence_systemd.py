@@ -125,14 +125,15 @@ def _loaded(values: Dict[str, str], package_of: Callable[[str], Optional[str]], 
     made = path.startswith(_GENERATED[0])
     owned = package_of(source if made and source else path) or ("systemd" if made and not source else "")
     drop_ins = [item for item in values.get("DropInPaths", "").split() if os.path.basename(item) != _timers.DROP_IN]
-    if owned and not there and not drop_ins:
-        return Unit(values["Id"], path, (), owned, state=state, triggered=bool(values.get("TriggeredBy")))
+    triggered = bool(re.search(r"\.(timer|path)\b", values.get("TriggeredBy", "")))
+    if owned and not there and not drop_ins and not triggered:
+        return Unit(values["Id"], path, (), owned, state=state)
     texts = _texts([path, *drop_ins], blind)
     if owned and any(_replaces_command(text) for item, text in zip(drop_ins, texts[1:]) if not package_of(item) and not item.startswith("/run/")):
         owned = ""  # what it runs was written here
     listen = [line.rsplit(" (", 1)[0] for line in values.get("Listen", "").splitlines() if line]
     return Unit(values["Id"], source if made and source else path, tuple(texts), owned, "", state, there, tuple(values.get("Triggers", "").split()),
-                bool(re.search(r"\.(timer|path)\b", values.get("TriggeredBy", ""))), tuple(listen), values.get("NextElapseUSecRealtime", ""))
+                triggered, tuple(listen), values.get("NextElapseUSecRealtime", ""))
 
 
 def _replaces_command(text: str) -> bool:

@@ -15,6 +15,8 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact i
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _timers
 
 _SHARED_USERS = ("root", "www-data", "nobody")
+_EVERYBODYS = ("/var/www", "/var/lib", "/var/log", "/usr/bin", "/usr/sbin", "/usr/share", "/usr/local/bin", "/usr/local/sbin")
+"""Directories in which a process may run without owning what else names them."""
 _NOTES = "X-Webstack"
 
 
@@ -36,8 +38,9 @@ def tied(services: List[Dict[str, Any]], text: str, user: str) -> List[Dict[str,
 def stand_in(definition: Dict[str, Any]) -> Dict[str, Any]:
     """A definition of a converted service, or an application server, with the keys by which things are tied to an instance's facts."""
     code, python = definition.get("code") or "", definition.get("python") or {"venv": definition.get("venv")}
+    code = code.get("path", "") if isinstance(code, dict) else code
     user = definition.get("user") or ""
-    return {"name": definition["name"], "code": code.get("path") if isinstance(code, dict) else code, "python": python,
+    return {"name": definition["name"], "code": code if code.count("/") >= 2 and code not in _EVERYBODYS else "", "python": python,
             "user": user if isinstance(user, dict) else {"name": user}, "workers": [], "schedule": [], "remarks": [],
             "manager": definition.get("uwsgi", {}).get("manager") or {"unit": definition.get("unit", "")}}
 
