@@ -113,7 +113,7 @@ def surroundings(owner: Owner, maps: Iterable[str], libs: Iterable[str], named: 
 def named_programs(named: Mapping[str, str]) -> List[str]:
     """Programs that are named by their path, such as ``WKHTMLTOPDF = "/usr/local/bin/wkhtmltopdf"``."""
     return sorted(path for path in named if path.startswith(_PROGRAM_DIRS) and os.path.basename(path) not in _SHELLS
-                  and not re.match(r"(python|pip|apt|dpkg)", os.path.basename(path)) and os.path.isfile(path) and os.access(path, os.X_OK))
+                  and not re.match(r"(python|pip|apt|dpkg|uwsgi)", os.path.basename(path)) and os.path.isfile(path) and os.access(path, os.X_OK))
 
 
 def locales(environment: Mapping[str, str], wanted: Iterable[str], top: str = _LOCALES,

@@ -274,7 +274,8 @@ def _data_in_code(facts: Facts, found: Paths) -> None:
         if mine and foreign:
             why = "holds files that the service's user has written"
         elif mine > facts.tree.newest + 60 or mine > facts.started > 0:
-            why = "holds files that were changed since the service was started" if mine > facts.started > 0 else "has files newer than the code"
+            # the first one says the same after the next start
+            why = "has files newer than the code" if mine > facts.tree.newest + 60 else "holds files that were changed since the service was started"
         else:
             continue
         top = directory
@@ -337,7 +338,7 @@ def _add_state(facts: Facts, found: Paths, path: str, evidence: str) -> None:
 def state_kind(path: str, evidence: str = "") -> str:
     """database, logs, cache, sessions, uploads or data: by what the place holds and how it is called."""
     name = os.path.basename(path.rstrip("/")).lower()
-    if "SQLite" in evidence or any(is_sqlite(entry.path) for entry in _evidence_files.entries(path, _MANY)[0]
+    if "SQLite" in evidence or any(is_sqlite(entry.path) for entry in _evidence_files.entries(path, _WALKED)[0]
                                    if re.search(r"\.(db3?|sqlite3?)$", entry.name)):
         return "database"
     if is_log(path) or within(path, ["/var/log"]) or evidence.startswith("log "):

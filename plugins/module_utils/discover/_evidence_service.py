@@ -285,7 +285,7 @@ class Service:
         self.remarks += ["%s needs the library %s, which this host does not have" % item for item in sorted(libs.missing)]
         own = {path for path in found if not self.host.owner(path) and not _evidence_paths.within(path, inside)}
         self.remarks += ["it needs the library %s, which no package owns; it goes into the image as it is" % path for path in sorted(own)]
-        around = _evidence_native.surroundings(self.host.owner, self.maps, found, [*named, *tree.absolute], self.host.fonts)
+        around = _evidence_native.surroundings(self.host.owner_of_data, self.maps, found, [*named, *tree.absolute], self.host.fonts)
         wanted = found | around | {path for path in roots if not _evidence_paths.within(path, inside)} | set(tools) | set(self.shared.metadata)
         return self.host.packages(wanted)
 

@@ -87,6 +87,12 @@ class Host:
         directory = os.path.realpath(os.path.dirname(path))
         return self.dpkg.owner(os.path.join(directory, os.path.basename(path))) or self.dpkg.owner(os.path.realpath(path))
 
+    def owner_of_data(self, path: str) -> Optional[str]:
+        """The same, but for packages that bring a daemon: a service that names their configuration does not need them in its image."""
+        key = self.owner(path)
+        units = any(item.startswith(("/lib/systemd/system/", "/usr/lib/systemd/system/")) and item.count("/") > 3 for item in self.dpkg.files(key or ""))
+        return None if units else key
+
     def packages(self, paths: Set[str]) -> List[Dict[str, str]]:
         """{name, version} of the packages that own these paths, sorted."""
         keys = {key for key in map(self.owner, sorted(paths)) if key}
