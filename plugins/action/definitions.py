@@ -8,12 +8,17 @@ validator costs most) is there in all of them. A filter alone is imported anew i
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gantry.webstack.plugins.filter.install import complaint
+
+ROLES = Path(__file__).parents[2] / "roles"
 
 
 class ActionModule(ActionBase):
@@ -29,4 +34,17 @@ class ActionModule(ActionBase):
         found = complaint(self._task.args.get("services") or [], self._task.args.get("secrets") or {})
         if found:
             raise AnsibleActionFail(found)
+        for role in self._task.args.get("roles") or []:
+            self._check_role(str(role), task_vars or {})
         return {**result, "changed": False}
+
+    def _check_role(self, role: str, task_vars: dict[str, Any]) -> None:
+        """What Ansible does in a task of its own before each role: its variables against its argument_specs."""
+        try:
+            spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+        except OSError as exc:
+            raise AnsibleActionFail(f"definitions: there is no role {role!r} in this collection") from exc
+        given = {name: self._templar.template(task_vars[name]) for name in spec if name in task_vars}
+        wrong = ArgumentSpecValidator(spec).validate(given).error_messages
+        if wrong:
+            raise AnsibleActionFail(f"role {role}: {'; '.join(wrong)}")

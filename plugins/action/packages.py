@@ -4,26 +4,23 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _apt_sources
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
+from ansible_collections.gantry.webstack.plugins.plugin_utils.phase import PhaseAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(PhaseAction):
     """The module with the text of each key in place of its path."""
 
-    _supports_check_mode = True
+    MODULE = "packages"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the module."""
-        super().run(tmp, task_vars)
-        args = copy.deepcopy(dict(self._task.args))
+    def arguments(self, args: dict[str, Any]) -> dict[str, Any]:
+        """See PhaseAction."""
         for repository in args["repositories"] if isinstance(args.get("repositories"), list) else []:
             if isinstance(repository, dict) and repository.get("key_file") and repository.get("name"):
                 path = source_pack.find(str(repository.pop("key_file")), self._loader.get_basedir())
@@ -38,4 +35,4 @@ class ActionModule(ActionBase):
                 if repository.get("key"):
                     raise AnsibleActionFail(f"repository {repository['name']}: give exactly one of key, key_file, key_url and signed_by, not key and key_file")
                 repository["key"] = _apt_sources.armored(key)
-        return self._execute_module(module_name="gantry.webstack.packages", module_args=args, task_vars=task_vars)
+        return args

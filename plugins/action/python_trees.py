@@ -7,24 +7,19 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.gantry.webstack.plugins.plugin_utils import archives
+from ansible_collections.gantry.webstack.plugins.plugin_utils.phase import PhaseAction
 
-MODULE = "gantry.webstack.python_trees"
 
-
-class ActionModule(ActionBase):
+class ActionModule(PhaseAction):
     """One call of the module when nothing is to be sent, two otherwise."""
 
-    TRANSFERS_FILES = False  # it would cost every run two more round trips; a directory for what is sent is made when it is needed
-    _supports_check_mode = True
+    MODULE = "python_trees"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Run the module, with the archives it asks for."""
-        super().run(tmp, task_vars)
-        args = dict(self._task.args)
-        result = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        result = self.module(args, task_vars)
         needed = result.pop("archives_needed", [])
         if result.get("failed") or not needed:
             return result
@@ -41,6 +36,6 @@ class ActionModule(ActionBase):
                 self._transfer_file(str(path), target)
                 packs.append({"sha256": sha256, "path": target})
             self._fixup_perms2((remote, *[pack["path"] for pack in packs]))
-            return self._execute_module(module_name=MODULE, module_args={**args, "packs": packs}, task_vars=task_vars)
+            return self.module({**args, "packs": packs}, task_vars)
         finally:
             self._remove_tmp_path(remote)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 import tarfile
 import tempfile
 from pathlib import Path
@@ -12,34 +11,34 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _requirements
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
+from ansible_collections.gantry.webstack.plugins.plugin_utils.phase import PhaseAction
 
-MODULE = "gantry.webstack.python_venvs"
 
-
-class ActionModule(ActionBase):
+class ActionModule(PhaseAction):
     """One call of the module; two where an environment changes and its wheels lie on the control node."""
 
-    TRANSFERS_FILES = False  # it would cost every run two more round trips; a directory for what is sent is made when it is needed
-    _supports_check_mode = True
+    MODULE = "python_venvs"
+    directories: list[Path]
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the module."""
-        super().run(tmp, task_vars)
-        args = copy.deepcopy(dict(self._task.args))
+    def arguments(self, args: dict[str, Any]) -> dict[str, Any]:
+        """See PhaseAction."""
         venvs = [venv for venv in args["venvs"] if isinstance(venv, dict)] if isinstance(args.get("venvs"), list) else []
         for venv in venvs:
             if venv.get("requirements_file"):
                 venv["requirements"] = self._text(venv)
-        directories = self._wheel_dirs(args, venvs)
-        result = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        self.directories = self._wheel_dirs(args, venvs)
+        return args
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Run the module, with the wheels it asks for."""
+        result = self.module(args, task_vars)
         needed = result.pop("wheels_needed", [])
         if result.get("failed") or not needed:
             return result
-        return self._send(args, [venv for venv in venvs if venv.get("name") in needed], directories, task_vars)
+        return self._send(args, [venv for venv in args["venvs"] if venv.get("name") in needed], task_vars)
 
     def _text(self, venv: dict[str, Any]) -> str:
         path = source_pack.find(venv.pop("requirements_file"), self._loader.get_basedir())
@@ -67,13 +66,13 @@ class ActionModule(ActionBase):
         args.pop("wheel_dir", None)
         return found
 
-    def _send(self, args: dict[str, Any], venvs: list[dict[str, Any]], directories: list[Path], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _send(self, args: dict[str, Any], venvs: list[dict[str, Any]], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         remote = self._make_tmp_path()
         try:
             with tempfile.TemporaryDirectory(prefix="webstack-") as local:
                 pack = Path(local) / "wheels.tar"
                 with tarfile.open(pack, "w") as archive:
-                    for number, directory in enumerate(directories):
+                    for number, directory in enumerate(self.directories):
                         locks = [_requirements.parse_lock(venv["requirements"]) for venv in venvs if venv.get("wheel_pack_dir") == str(number)]
                         for path in sorted(directory.iterdir()):
                             if path.is_file() and any(_requirements.may_need(lock, path.name) for lock in locks):
@@ -81,6 +80,6 @@ class ActionModule(ActionBase):
                 args["wheel_pack"] = self._connection._shell.join_path(remote, pack.name)
                 self._transfer_file(str(pack), args["wheel_pack"])
             self._fixup_perms2((remote, args["wheel_pack"]))
-            return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+            return self.module(args, task_vars)
         finally:
             self._remove_tmp_path(remote)

@@ -4,50 +4,49 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _requirements, _tree, _webapp_releases
 from ansible_collections.gantry.webstack.plugins.plugin_utils import code_source, source_pack
+from ansible_collections.gantry.webstack.plugins.plugin_utils.phase import PhaseAction
 
-MODULE = "gantry.webstack.webapps"
 
-
-class ActionModule(ActionBase):
+class ActionModule(PhaseAction):
     """One call of the module when nothing differs, two when code has to be sent."""
 
-    TRANSFERS_FILES = False  # it would cost every run two more round trips; a directory for what is sent is made when it is needed
-    _supports_check_mode = True
+    MODULE = "webapps"
+    sources: dict[str, tuple[Path, _tree.Entries]]
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def arguments(self, args: dict[str, Any]) -> dict[str, Any]:
+        """See PhaseAction."""
+        self.sources = {}
+        services = args.get("services")
+        if isinstance(services, list) and all(isinstance(service, dict) for service in services):
+            for service in services:
+                if not service.get("release"):
+                    self._lock(service)
+                    if any(service.get(kind) for kind in code_source.KINDS):
+                        self.sources[service["name"]] = self._source(service)
+        return args
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Run the module, with the code it asks for."""
-        super().run(tmp, task_vars)
-        args = copy.deepcopy(dict(self._task.args))
-        if not isinstance(args.get("services"), list) or not all(isinstance(service, dict) for service in args["services"]):
-            return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
-        sources = {}
-        for service in args["services"]:
-            if not service.get("release"):
-                self._lock(service)
-                if any(service.get(kind) for kind in code_source.KINDS):
-                    sources[service["name"]] = self._source(service)
-        result = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        result = self.module(args, task_vars)
         there = result.pop("code_there", {})
         if result.get("failed") or not there:
             return result
         if not self._task.check_mode:
-            result = self._send(args, {name: sources[name] for name in there}, task_vars)
+            result = self._send(args, {name: self.sources[name] for name in there}, task_vars)
         if not result.get("failed"):
             result.setdefault("diff", [])
             for name, entries in there.items():
                 header = f"code of {name}"
                 result["diff"].append({"before_header": header, "after_header": header, "before": "",
-                                       "after": source_pack.summary(name, sources[name][1], entries)})
+                                       "after": source_pack.summary(name, self.sources[name][1], entries)})
         return result
 
     def _lock(self, service: dict[str, Any]) -> None:
@@ -86,7 +85,7 @@ class ActionModule(ActionBase):
                     files.append(target)
                     next(service for service in args["services"] if service["name"] == name)["code_pack"] = target
             self._fixup_perms2((remote, *files))
-            result = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+            result = self.module(args, task_vars)
             result.pop("code_there", None)
             return result
         finally:

@@ -33,6 +33,11 @@ options:
     description: Values of the services' secrets, a dictionary of dictionaries by service and secret, as in C(webstack_secrets).
     type: dict
     default: {}
+  roles:
+    description: Roles of this collection whose variables are checked too, against their argument specs.
+    type: list
+    elements: str
+    default: []
 requirements:
   - jsonschema, jmespath on the control node
 seealso:

@@ -20,7 +20,10 @@ description:
     transaction. A directive of C(nginx.conf) that a setting replaces is set aside in a comment there, and comes back when the setting goes.
 extends_documentation_fragment:
   - gantry.webstack._attributes
+  - gantry.webstack._attributes.action
 attributes:
+  action:
+    support: full
   check_mode:
     support: full
     details: Where nginx is installed, the configuration is tested in check mode too, in a mount namespace in which nothing is written that stays.
@@ -203,42 +206,11 @@ put_back:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx_sites import NginxSites
-
-_PAIR = {"name": {"type": "str", "required": True}, "names": {"type": "list", "elements": "str", "required": True}}
-_USER = {
-    "file": {"type": "path", "required": True},
-    "name": {"type": "str", "required": True},
-    "password": {"type": "str", "no_log": True},
-    "hash": {"type": "str", "no_log": True},
-}
-_SITE = {
-    "name": {"type": "str", "required": True},
-    "content": {"type": "str", "required": True},
-    "certificates": {"type": "list", "elements": "dict", "options": _PAIR, "default": []},
-    "users": {"type": "list", "elements": "dict", "options": _USER, "default": [], "no_log": False},
-    "logs": {"type": "list", "elements": "path", "default": []},
-}
-_LINES = {"type": "list", "elements": "str", "default": []}
-_SETTINGS = {"http": {"type": "str", "default": ""}, "http_names": _LINES, "main": _LINES, "events": _LINES}
-_LOGROTATE = {
-    "frequency": {"type": "str", "choices": ["hourly", "daily", "weekly", "monthly"], "default": "daily"},
-    "keep": {"type": "int", "default": 14},
-}
+from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx_sites import SPEC, NginxSites
 
 
 def main() -> None:
-    spec = {
-        "sites": {"type": "list", "elements": "dict", "required": True, "options": _SITE},
-        "settings": {"type": "dict", "options": _SETTINGS, "apply_defaults": True},
-        "logrotate": {"type": "dict", "options": _LOGROTATE, "apply_defaults": True},
-        "directory": {"type": "path", "default": "/etc/nginx/conf.d"},
-        "config": {"type": "path", "default": "/etc/nginx/nginx.conf"},
-        "binary": {"type": "str", "default": "nginx"},
-        "unit": {"type": "str", "default": "nginx.service"},
-        "timeout": {"type": "float", "default": 10},
-    }
-    NginxSites(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+    NginxSites(AnsibleModule(argument_spec=SPEC, supports_check_mode=True)).execute()
 
 
 if __name__ == "__main__":

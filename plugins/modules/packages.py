@@ -167,23 +167,11 @@ installed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._apt_sources import REPOSITORY_SPEC
-from ansible_collections.gantry.webstack.plugins.module_utils.install._packages import Packages
+from ansible_collections.gantry.webstack.plugins.module_utils.install._packages import SPEC, Packages
 
 
 def main() -> None:
-    spec = {
-        "names": {"type": "list", "elements": "str", "required": True},
-        "repositories": {"type": "list", "elements": "dict", "options": REPOSITORY_SPEC, "default": []},
-        "version": {"type": "str"},
-        "hold": {"type": "bool", "default": False},
-        "state": {"type": "str", "choices": ["present", "latest"], "default": "present"},
-        "service": {"type": "str", "choices": ["nginx"]},
-        "purpose": {"type": "str", "default": "what gantry.webstack needs"},
-        "cache_valid_time": {"type": "int", "default": 86400},
-        "lock_timeout": {"type": "int", "default": 120},
-    }
-    Packages(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+    Packages(AnsibleModule(argument_spec=SPEC, supports_check_mode=True)).execute()
 
 
 if __name__ == "__main__":

@@ -140,34 +140,11 @@ kept:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._python_trees import PythonTrees
-
-TREE = {
-    "version": {"type": "str", "required": True},
-    "archive": {"type": "str"},
-    "url": {"type": "str"},
-    "sha256": {"type": "str", "required": True},
-    "prefix": {"type": "path"},
-    "strip": {"type": "int"},
-}
-WANTED = {
-    "name": {"type": "str", "required": True},
-    "version": {"type": "str"},
-    "interpreter": {"type": "path"},
-    "origin": {"type": "str", "choices": ["package", "tree"]},
-}
-PACK = {"sha256": {"type": "str", "required": True}, "path": {"type": "path", "required": True}}
+from ansible_collections.gantry.webstack.plugins.module_utils.install._python_trees import SPEC, PythonTrees
 
 
 def main() -> None:
-    checks = {"mutually_exclusive": [("archive", "url")], "required_one_of": [("archive", "url")]}
-    spec = {
-        "trees": {"type": "list", "elements": "dict", "default": [], "options": TREE, **checks},
-        "wanted": {"type": "list", "elements": "dict", "default": [], "options": WANTED},
-        "packages": {"type": "list", "elements": "str", "default": []},
-        "packs": {"type": "list", "elements": "dict", "default": [], "options": PACK},
-    }
-    PythonTrees(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+    PythonTrees(AnsibleModule(argument_spec=SPEC, supports_check_mode=True)).execute()
 
 
 if __name__ == "__main__":

@@ -168,42 +168,11 @@ contained:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._python_venvs import PythonVenvs
-
-SOURCE_OPTIONS = {
-    "index_url": {"type": "str", "no_log": True},
-    "extra_index_urls": {"type": "list", "elements": "str", "no_log": True},
-    "wheel_dir": {"type": "str"},
-    "no_index": {"type": "bool"},
-}
+from ansible_collections.gantry.webstack.plugins.module_utils.install._python_venvs import SPEC, PythonVenvs
 
 
 def main() -> None:
-    venv = {
-        "name": {"type": "str", "required": True},
-        "path": {"type": "path", "required": True},
-        "base": {"type": "path"},
-        "requirements": {"type": "str"},
-        "requirements_file": {"type": "str"},
-        "interpreter": {"type": "path"},
-        "version": {"type": "str"},
-        "origin": {"type": "str", "choices": ["package", "tree"]},
-        "system_site_packages": {"type": "bool", "default": False},
-        "wheel_pack_dir": {"type": "str"},
-        **SOURCE_OPTIONS,
-        "owner": {"type": "str", "default": "root"},
-    }
-    checks = {"mutually_exclusive": [("requirements", "requirements_file")], "required_one_of": [("requirements", "requirements_file")]}
-    spec = {
-        "venvs": {"type": "list", "elements": "dict", "required": True, "options": venv, **checks},
-        "installer": {"type": "str", "choices": ["auto", "pip", "uv"], "default": "auto"},
-        "uv": {"type": "path"},
-        "trees": {"type": "list", "elements": "dict", "default": []},
-        "wheel_dir_on_target": {"type": "bool", "default": False},
-        "wheel_pack": {"type": "path"},
-        **SOURCE_OPTIONS,
-    }
-    PythonVenvs(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+    PythonVenvs(AnsibleModule(argument_spec=SPEC, supports_check_mode=True)).execute()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,10 @@ description:
   - Unlike M(ansible.builtin.systemd_service) it bears, in check mode, units whose package is not installed yet.
 extends_documentation_fragment:
   - gantry.webstack._attributes
+  - gantry.webstack._attributes.action
 attributes:
+  action:
+    support: full
   check_mode:
     support: full
   diff_mode:
@@ -94,22 +97,11 @@ removed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._systemd_units import SystemdUnits
+from ansible_collections.gantry.webstack.plugins.module_utils.install._systemd_units import SPEC, SystemdUnits
 
 
 def main() -> None:
-    unit = {
-        "name": {"type": "str", "required": True},
-        "content": {"type": "str"},
-        "enabled": {"type": "bool", "default": True},
-        "state": {"type": "str", "choices": ["started", "stopped", "any"], "default": "started"},
-        "watch": {"type": "list", "elements": "path", "default": []},
-        "stays": {"type": "bool", "default": False},
-        "service": {"type": "str"},
-        "moves": {"type": "bool", "default": False},
-    }
-    spec = {"units": {"type": "list", "elements": "dict", "required": True, "options": unit}, "services": {"type": "bool", "default": False}}
-    SystemdUnits(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+    SystemdUnits(AnsibleModule(argument_spec=SPEC, supports_check_mode=True)).execute()
 
 
 if __name__ == "__main__":

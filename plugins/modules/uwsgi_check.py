@@ -14,7 +14,10 @@ description:
   - Refuses a Python plugin that is built for another Python than the service's.
 extends_documentation_fragment:
   - gantry.webstack._attributes
+  - gantry.webstack._attributes.action
 attributes:
+  action:
+    support: full
   check_mode:
     support: full
     details: Reads only.
@@ -67,20 +70,11 @@ RETURN = r""" # """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_binary import UwsgiCheck
+from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_binary import SPEC, UwsgiCheck
 
 
 def main() -> None:
-    service = {
-        "name": {"type": "str", "required": True},
-        "options": {"type": "dict", "required": True},
-        "binary": {"type": "path"},
-        "python_version": {"type": "str"},
-        "interpreter": {"type": "path"},
-        "venv": {"type": "path", "required": True},
-    }
-    spec = {"services": {"type": "list", "elements": "dict", "required": True, "options": service}, "binary": {"type": "path", "default": "/usr/bin/uwsgi"}}
-    UwsgiCheck(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+    UwsgiCheck(AnsibleModule(argument_spec=SPEC, supports_check_mode=True)).execute()
 
 
 if __name__ == "__main__":

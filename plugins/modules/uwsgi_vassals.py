@@ -25,7 +25,10 @@ description:
   - A service whose journal says that it runs in a container is left there; its vassal is kept right at the place where it is parked.
 extends_documentation_fragment:
   - gantry.webstack._attributes
+  - gantry.webstack._attributes.action
 attributes:
+  action:
+    support: full
   check_mode:
     support: full
   diff_mode:
@@ -176,23 +179,11 @@ put_back:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vassals import UwsgiVassals
+from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vassals import SPEC, UwsgiVassals
 
 
 def main() -> None:
-    vassal = {key: {"type": "str", "required": True} for key in ("name", "content", "socket", "user", "group")}
-    vassal.update(code_path={"type": "path"}, venv={"type": "path"}, health_status={"type": "int"}, health_timeout={"type": "float", "default": 10})
-    vassal["watch"] = {"type": "list", "elements": "path", "default": []}
-    vassal.update(health_path={"type": "str", "default": "/"}, health_host={"type": "str", "default": "localhost"})
-    spec = {
-        "vassals": {"type": "list", "elements": "dict", "required": True, "options": vassal},
-        "changed": {"type": "list", "elements": "str", "default": []},
-        "directory": {"type": "path", "default": "/etc/webstack/vassals"},
-        "unit": {"type": "str", "default": "webstack-emperor.service"},
-        "binary": {"type": "path"},
-        "timeout": {"type": "float", "default": 60},
-    }
-    UwsgiVassals(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+    UwsgiVassals(AnsibleModule(argument_spec=SPEC, supports_check_mode=True)).execute()
 
 
 if __name__ == "__main__":

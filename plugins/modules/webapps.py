@@ -249,48 +249,11 @@ units:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._webapps import Webapps
+from ansible_collections.gantry.webstack.plugins.module_utils.install._webapps import SPEC, Webapps
 
 
 def main() -> None:
-    required = {"type": "str", "required": True}
-    user = {"name": required, "uid": {"type": "int"}, "group": {"type": "str"}, "gid": {"type": "int"}}
-    path = {"type": "path", "required": True}
-    service = {
-        "name": required,
-        "user": {"type": "dict", "required": True, "options": user},
-        "code_path": path,
-        "code_source": {"type": "str"},
-        "code_git": {"type": "dict", "options": {"repo": required, "version": {"type": "str", "default": "HEAD"}, "subdirectory": {"type": "str"},
-                                                 "submodules": {"type": "bool", "default": False}}},
-        "code_archive": {"type": "dict", "options": {"path": {"type": "str"}, "url": {"type": "str"}, "sha256": required,
-                                                     "strip": {"type": "int", "default": 0}}},
-        "code_digest": {"type": "str"},
-        "code_pack": {"type": "path"},
-        "code_note": {"type": "str"},
-        "requirements_file": {"type": "str"},
-        "lock_digest": {"type": "str"},
-        "interpreter": {"type": "path"},
-        "version": {"type": "str"},
-        "system_site_packages": {"type": "bool", "default": False},
-        "origin": {"type": "str", "choices": ["package", "tree"]},
-        "venv": {"type": "path"},
-        "keep": {"type": "int", "default": 3},
-        "release": {"type": "str"},
-        "static": {"type": "list", "elements": "path", "default": []},
-        "directories": {"type": "list", "elements": "dict", "default": [], "options": {"path": path, "mode": {"type": "str", "default": "0750"}}},
-        "secret_files": {"type": "list", "elements": "dict", "default": [], "no_log": False, "options": {"name": required, "path": path}},
-        "commands": {"type": "dict"},
-        "secret_environment": {"type": "list", "elements": "str", "default": [], "no_log": False},
-        "secret_units": {"type": "bool", "default": False, "no_log": False},
-        "socket_dir": {"type": "path"},
-    }
-    spec = {
-        "services": {"type": "list", "elements": "dict", "required": True, "options": service},
-        "secrets": {"type": "dict", "default": {}, "no_log": True},
-        "socket_group": {"type": "str", "default": "www-data"},
-    }
-    Webapps(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
+    Webapps(AnsibleModule(argument_spec=SPEC, supports_check_mode=True)).execute()
 
 
 if __name__ == "__main__":

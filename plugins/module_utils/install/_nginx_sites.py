@@ -23,6 +23,39 @@ _SECRET = (".key", ".htpasswd")
 _CANNOT_TEST = "the sites cannot be tested in check mode: this host allows no mount namespace"
 
 
+_PAIR = {"name": {"type": "str", "required": True}, "names": {"type": "list", "elements": "str", "required": True}}
+_USER = {
+    "file": {"type": "path", "required": True},
+    "name": {"type": "str", "required": True},
+    "password": {"type": "str", "no_log": True},
+    "hash": {"type": "str", "no_log": True},
+}
+_SITE = {
+    "name": {"type": "str", "required": True},
+    "content": {"type": "str", "required": True},
+    "certificates": {"type": "list", "elements": "dict", "options": _PAIR, "default": []},
+    "users": {"type": "list", "elements": "dict", "options": _USER, "default": [], "no_log": False},
+    "logs": {"type": "list", "elements": "path", "default": []},
+}
+_LINES = {"type": "list", "elements": "str", "default": []}
+_SETTINGS = {"http": {"type": "str", "default": ""}, "http_names": _LINES, "main": _LINES, "events": _LINES}
+_LOGROTATE = {
+    "frequency": {"type": "str", "choices": ["hourly", "daily", "weekly", "monthly"], "default": "daily"},
+    "keep": {"type": "int", "default": 14},
+}
+SPEC = {
+    "sites": {"type": "list", "elements": "dict", "required": True, "options": _SITE},
+    "settings": {"type": "dict", "options": _SETTINGS, "apply_defaults": True},
+    "logrotate": {"type": "dict", "options": _LOGROTATE, "apply_defaults": True},
+    "directory": {"type": "path", "default": "/etc/nginx/conf.d"},
+    "config": {"type": "path", "default": "/etc/nginx/nginx.conf"},
+    "binary": {"type": "str", "default": "nginx"},
+    "unit": {"type": "str", "default": "nginx.service"},
+    "timeout": {"type": "float", "default": 10},
+}
+"""argument_spec of the module nginx_sites."""
+
+
 class NginxSites(WebstackModule):
     """The module's behaviour; see the documentation of nginx_sites."""
 

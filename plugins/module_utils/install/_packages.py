@@ -62,6 +62,20 @@ def missing(wanted: Sequence[str], installed: Container[str], available: Optiona
     return needed
 
 
+SPEC = {
+    "names": {"type": "list", "elements": "str", "required": True},
+    "repositories": {"type": "list", "elements": "dict", "options": _apt_sources.REPOSITORY_SPEC, "default": []},
+    "version": {"type": "str"},
+    "hold": {"type": "bool", "default": False},
+    "state": {"type": "str", "choices": ["present", "latest"], "default": "present"},
+    "service": {"type": "str", "choices": ["nginx"]},
+    "purpose": {"type": "str", "default": "what gantry.webstack needs"},
+    "cache_valid_time": {"type": "int", "default": 86400},
+    "lock_timeout": {"type": "int", "default": 120},
+}
+"""argument_spec of the module packages."""
+
+
 class Packages(WebstackModule):
     """The module's behaviour; see the documentation of packages."""
 

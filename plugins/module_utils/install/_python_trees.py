@@ -83,6 +83,31 @@ def _made_of(venv: str, prefix: str) -> bool:
     return os.path.realpath(os.path.join(venv, "bin", "python")).startswith(prefix + "/")
 
 
+_TREE = {
+    "version": {"type": "str", "required": True},
+    "archive": {"type": "str"},
+    "url": {"type": "str"},
+    "sha256": {"type": "str", "required": True},
+    "prefix": {"type": "path"},
+    "strip": {"type": "int"},
+}
+_WANTED = {
+    "name": {"type": "str", "required": True},
+    "version": {"type": "str"},
+    "interpreter": {"type": "path"},
+    "origin": {"type": "str", "choices": ["package", "tree"]},
+}
+_PACK = {"sha256": {"type": "str", "required": True}, "path": {"type": "path", "required": True}}
+_ONE_SOURCE = {"mutually_exclusive": [("archive", "url")], "required_one_of": [("archive", "url")]}
+SPEC = {
+    "trees": {"type": "list", "elements": "dict", "default": [], "options": _TREE, **_ONE_SOURCE},
+    "wanted": {"type": "list", "elements": "dict", "default": [], "options": _WANTED},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "packs": {"type": "list", "elements": "dict", "default": [], "options": _PACK},
+}
+"""argument_spec of the module python_trees."""
+
+
 class PythonTrees(WebstackModule):
     """The module's behaviour; see the documentation of python_trees."""
 

@@ -42,6 +42,39 @@ def sources(entry: Mapping[str, Any], common: Mapping[str, Any], sent: Optional[
     return Sources(told["index_url"], tuple(told["extra_index_urls"] or ()), wheels, bool(told["no_index"]))
 
 
+_SOURCES = {
+    "index_url": {"type": "str", "no_log": True},
+    "extra_index_urls": {"type": "list", "elements": "str", "no_log": True},
+    "wheel_dir": {"type": "str"},
+    "no_index": {"type": "bool"},
+}
+_VENV = {
+    "name": {"type": "str", "required": True},
+    "path": {"type": "path", "required": True},
+    "base": {"type": "path"},
+    "requirements": {"type": "str"},
+    "requirements_file": {"type": "str"},
+    "interpreter": {"type": "path"},
+    "version": {"type": "str"},
+    "origin": {"type": "str", "choices": ["package", "tree"]},
+    "system_site_packages": {"type": "bool", "default": False},
+    "wheel_pack_dir": {"type": "str"},
+    **_SOURCES,
+    "owner": {"type": "str", "default": "root"},
+}
+_ONE_LOCK = {"mutually_exclusive": [("requirements", "requirements_file")], "required_one_of": [("requirements", "requirements_file")]}
+SPEC = {
+    "venvs": {"type": "list", "elements": "dict", "required": True, "options": _VENV, **_ONE_LOCK},
+    "installer": {"type": "str", "choices": ["auto", "pip", "uv"], "default": "auto"},
+    "uv": {"type": "path"},
+    "trees": {"type": "list", "elements": "dict", "default": []},
+    "wheel_dir_on_target": {"type": "bool", "default": False},
+    "wheel_pack": {"type": "path"},
+    **_SOURCES,
+}
+"""argument_spec of the module python_venvs."""
+
+
 class PythonVenvs(WebstackModule):
     """The module's behaviour; see the documentation of python_venvs."""
 

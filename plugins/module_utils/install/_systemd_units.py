@@ -81,6 +81,23 @@ def of_services() -> Dict[str, _own_files.Target]:
     return {**units, **_own_files.ours_in(CRON_DIR, PREFIX)}
 
 
+_UNIT = {
+    "name": {"type": "str", "required": True},
+    "content": {"type": "str"},
+    "enabled": {"type": "bool", "default": True},
+    "state": {"type": "str", "choices": ["started", "stopped", "any"], "default": "started"},
+    "watch": {"type": "list", "elements": "path", "default": []},
+    "stays": {"type": "bool", "default": False},
+    "service": {"type": "str"},
+    "moves": {"type": "bool", "default": False},
+}
+SPEC = {
+    "units": {"type": "list", "elements": "dict", "required": True, "options": _UNIT},
+    "services": {"type": "bool", "default": False},
+}
+"""argument_spec of the module systemd_units."""
+
+
 class SystemdUnits(WebstackModule):
     """The module's behaviour; see the documentation of systemd_units."""
 

@@ -98,6 +98,21 @@ def interpreter_python(interpreter: str) -> str:
     return run([interpreter, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], check=False).stdout.strip()
 
 
+_SERVICE = {
+    "name": {"type": "str", "required": True},
+    "options": {"type": "dict", "required": True},
+    "binary": {"type": "path"},
+    "python_version": {"type": "str"},
+    "interpreter": {"type": "path"},
+    "venv": {"type": "path", "required": True},
+}
+SPEC = {
+    "services": {"type": "list", "elements": "dict", "required": True, "options": _SERVICE},
+    "binary": {"type": "path", "default": "/usr/bin/uwsgi"},
+}
+"""argument_spec of the module uwsgi_check."""
+
+
 class UwsgiCheck(WebstackModule):
     """The module's behaviour; see the documentation of uwsgi_check."""
 

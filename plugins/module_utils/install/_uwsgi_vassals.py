@@ -45,6 +45,27 @@ def refuse_contained(wanted: Container[str]) -> None:
                 raise WebstackError("service %s is not in the list any more but runs in a container; roll it back or decommission it first" % journal.name)
 
 
+_VASSAL = {
+    **{key: {"type": "str", "required": True} for key in ("name", "content", "socket", "user", "group")},
+    "code_path": {"type": "path"},
+    "venv": {"type": "path"},
+    "watch": {"type": "list", "elements": "path", "default": []},
+    "health_path": {"type": "str", "default": "/"},
+    "health_host": {"type": "str", "default": "localhost"},
+    "health_status": {"type": "int"},
+    "health_timeout": {"type": "float", "default": 10},
+}
+SPEC = {
+    "vassals": {"type": "list", "elements": "dict", "required": True, "options": _VASSAL},
+    "changed": {"type": "list", "elements": "str", "default": []},
+    "directory": {"type": "path", "default": "/etc/webstack/vassals"},
+    "unit": {"type": "str", "default": "webstack-emperor.service"},
+    "binary": {"type": "path"},
+    "timeout": {"type": "float", "default": 60},
+}
+"""argument_spec of the module uwsgi_vassals."""
+
+
 class UwsgiVassals(WebstackModule):
     """The module's behaviour; see the documentation of uwsgi_vassals."""
 

@@ -44,6 +44,46 @@ class Secret(NamedTuple):
     user: str
 
 
+_REQUIRED = {"type": "str", "required": True}
+_USER = {"name": _REQUIRED, "uid": {"type": "int"}, "group": {"type": "str"}, "gid": {"type": "int"}}
+_PATH = {"type": "path", "required": True}
+_SERVICE = {
+    "name": _REQUIRED,
+    "user": {"type": "dict", "required": True, "options": _USER},
+    "code_path": _PATH,
+    "code_source": {"type": "str"},
+    "code_git": {"type": "dict", "options": {"repo": _REQUIRED, "version": {"type": "str", "default": "HEAD"}, "subdirectory": {"type": "str"},
+                                             "submodules": {"type": "bool", "default": False}}},
+    "code_archive": {"type": "dict", "options": {"path": {"type": "str"}, "url": {"type": "str"}, "sha256": _REQUIRED,
+                                                 "strip": {"type": "int", "default": 0}}},
+    "code_digest": {"type": "str"},
+    "code_pack": {"type": "path"},
+    "code_note": {"type": "str"},
+    "requirements_file": {"type": "str"},
+    "lock_digest": {"type": "str"},
+    "interpreter": {"type": "path"},
+    "version": {"type": "str"},
+    "system_site_packages": {"type": "bool", "default": False},
+    "origin": {"type": "str", "choices": ["package", "tree"]},
+    "venv": {"type": "path"},
+    "keep": {"type": "int", "default": 3},
+    "release": {"type": "str"},
+    "static": {"type": "list", "elements": "path", "default": []},
+    "directories": {"type": "list", "elements": "dict", "default": [], "options": {"path": _PATH, "mode": {"type": "str", "default": "0750"}}},
+    "secret_files": {"type": "list", "elements": "dict", "default": [], "no_log": False, "options": {"name": _REQUIRED, "path": _PATH}},
+    "commands": {"type": "dict"},
+    "secret_environment": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "secret_units": {"type": "bool", "default": False, "no_log": False},
+    "socket_dir": {"type": "path"},
+}
+SPEC = {
+    "services": {"type": "list", "elements": "dict", "required": True, "options": _SERVICE},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "socket_group": {"type": "str", "default": "www-data"},
+}
+"""argument_spec of the module webapps."""
+
+
 class Webapps(WebstackModule):
     """The module's behaviour; see the documentation of webapps."""
 
