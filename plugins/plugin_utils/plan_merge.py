@@ -120,8 +120,11 @@ def _merge(base: Any, mine: Any, new: Any, path: Path, merged: Merged) -> Any:
     if isinstance(mine, dict) and isinstance(new, dict):
         return _mappings(base if isinstance(base, dict) else {}, mine, new, path, merged)
     if isinstance(mine, list) and isinstance(new, list):
+        if _same(mine, base):
+            return new
         was, has, finds = (dict(zip(steps(version), version)) for version in (base if isinstance(base, list) else [], mine, new))
-        return list(_mappings(was, has, finds, path, merged).values())
+        found = list(_mappings(was, has, finds, path, merged).values())
+        return mine if _same(new, base) else found  # where items are alike, the order of who changed it counts
     if _same(mine, new) or _same(mine, base):
         return new
     difference = Difference(path, mine, new, base)

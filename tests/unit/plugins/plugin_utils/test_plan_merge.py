@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.gantry.webstack.plugins.plugin_utils.plan_merge import merge, place, steps
@@ -20,6 +20,7 @@ PLANS = st.dictionaries(NAMES, VALUES, max_size=4)
 
 
 @given(PLANS, PLANS)
+@example({"a": ["b", "a", "b"]}, {"a": ["a", "a", "b"]})
 def test_who_changed_nothing_has_no_say(base: Any, other: Any) -> None:
     for merged in (merge(base, base, other), merge(base, other, other)):
         assert merged.plan == other and merged.conflicts == [] and merged.edits == []
