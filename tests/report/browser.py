@@ -83,12 +83,12 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         self.call("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
-        self.call("Page.navigate", url="about:blank")
-        self.events.clear()
-        self.call("Page.navigate", url=f"file:///pages/{name}")
-        end = time.monotonic() + TIMEOUT
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self._next(end)
+        for url in ("about:blank", f"file:///pages/{name}"):  # the former page's events end before the next one's begin
+            self.events.clear()
+            self.call("Page.navigate", url=url)
+            end = time.monotonic() + TIMEOUT
+            while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+                self._next(end)
 
     def ask(self, expression: str) -> Any:
         """The value of an expression in the page."""

@@ -99,6 +99,7 @@ def test_nothing_that_gets_in_can_work_or_get_out(browser: Browser) -> None:
 def test_without_a_script(browser: Browser) -> None:
     browser.open("web5.html", script=False)
     assert browser.complaints() == []
+    browser.call("DOM.enable")
     document = browser.call("DOM.getDocument")["root"]["nodeId"]
     row = browser.call("DOM.querySelector", nodeId=document, selector=".rows tbody tr")["nodeId"]
     bar = browser.call("DOM.querySelector", nodeId=document, selector=".filters")["nodeId"]
