@@ -188,7 +188,7 @@ def _em(char: str) -> float:
         return 1.05
     if char in "iljftrI.,:;!|'()[]{}/\\- ":
         return 0.46
-    return 1.0 if char in "mwMW@%—…" else 0.8 if char.isupper() else 0.69
+    return 1.12 if char in "Wm" else 1.02 if char in "wM@%—…" else 0.8 if char.isupper() else 0.69
 
 
 def _cut(text: str, room: float, size: float) -> str:
