@@ -134,7 +134,7 @@ ledger:
   description:
     - Every listener, process, unit, timer, cron line, vhost and nginx location with what becomes of it; C(status) is C(converted), C(kept),
       C(external) or C(unexplained). Empty for a plan that was reused.
-    - RV(ledger[].next) is when a timer or a configuration manager runs next.
+    - C(next) is when a timer or a configuration manager runs next.
   returned: success
   type: list
   elements: dict

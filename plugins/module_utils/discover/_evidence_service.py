@@ -272,8 +272,8 @@ class Service:
 
     def _packages(self, tree: _evidence_code.Tree, named: Dict[str, str], tools: List[str]) -> List[Dict[str, str]]:
         """Packages of what is loaded, of what that needs, and of what surrounds it; what is missing or comes from no package becomes a remark."""
-        inside = [self.venv, self.code, self.python and self.python.interpreter and os.path.dirname(os.path.dirname(self.python.interpreter))]
-        inside = [path for path in inside if path and path not in ("/usr", "/", "/usr/local")]
+        homes = [self.venv, self.code, self.python and self.python.interpreter and os.path.dirname(os.path.dirname(self.python.interpreter))]
+        inside = [path for path in homes if path and path not in ("/usr", "/", "/usr/local")]
         inside += [os.path.realpath(path) for path in inside]  # a library is known by its real path, a venv often by that of a link
         host, loaded = self.host.native, [path for path in self.maps if os.path.basename(path) != self.binary]
         roots = {path for path in [*loaded, self.instance.master.exe, *self.site.shared_objects, *self.shared.shared_objects, *tree.shared_objects] if path}

@@ -10,6 +10,7 @@ import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import secret_name, secret_value
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _releases
 
 
 class Pair(NamedTuple):
@@ -144,4 +145,6 @@ def secrets(text: str, path: str) -> List[str]:
 
 def is_settings_file(name: str) -> bool:
     """Does a file of this name hold settings?"""
+    if name == _releases.MANIFEST:
+        return False  # ours: digests of code and lock
     return name.endswith(TEXT) or name.startswith(".env") or name in WHOLE
