@@ -198,8 +198,8 @@ def processes(view: View, left_out: Set[int], worker_of: Callable[[str, str, str
         of = view.of.get(process.pid)
         above = view.table.get(process.parent)
         same = above is not None and above.pid != 1 and above.unit == unit and above.pid not in left_out
-        if of is None and same and not listeners and above is not None and (unit and (package or not view.is_package(above))
-                                                                           or not unit and view.of.get(above.pid) is None):
+        stands = above is not None and (package or not view.is_package(above) if unit else view.of.get(above.pid) is None)
+        if of is None and same and not listeners and stands:
             continue  # its parent stands for it
         if of is None and not view.is_package(process):
             tied = worker_of(" ".join(process.argv), process.cwd, user)

@@ -47,6 +47,7 @@ _NOT_OURS = frozenset("""
     CONFIGURATION_DIRECTORY CREDENTIALS_DIRECTORY MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE WATCHDOG_PID WATCHDOG_USEC container
 """.split())
 
+
 def sockets(instance: _evidence_uwsgi.Instance) -> List[Dict[str, str]]:
     """{address, problem}: the sockets of the uwsgi protocol, and why the place that defines one could not be changed."""
     found = []

@@ -34,7 +34,8 @@ MODULES: Dict[str, Any] = {
 """Class and argument_spec of every module that can be looked at ahead of its run."""
 
 SPEC = {"calls": {"type": "list", "elements": "dict", "required": True, "no_log": False,
-                  "options": {"module": {"type": "str", "required": True, "choices": sorted(MODULES)}, "args": {"type": "dict", "required": True}}}}
+                  "options": {"module": {"type": "str", "required": True, "choices": sorted(MODULES)}, "args": {"type": "dict", "required": True},
+                              "only": {"type": "raw"}}}}
 """argument_spec of the module lookahead."""
 
 _ASKED_FOR = ("code_there", "wheels_needed", "archives_needed")
