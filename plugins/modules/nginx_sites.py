@@ -14,8 +14,9 @@ description:
   - The files carry a mark; marked files that are not in the list are removed, files of others are never touched.
   - The configuration is tested as it will stand before anything is moved, then moved, nginx is reloaded, and the reload is proven by new
     worker processes. If any of that fails, everything is put back, new files are removed, and the message names the site and nginx's complaint.
-  - When nginx runs an older configuration than the one on disk, because somebody's reload failed, it is reloaded. A file of others that nginx
-    refuses is named with its line, and the running nginx is left alone.
+  - When nginx runs an older configuration than the one on disk, because somebody's reload failed, it is reloaded; so it is when a certificate, key
+    or included file has been renewed since, wherever it lies. A file of others that nginx refuses is named with its line, and the running nginx
+    is left alone.
   - Password files, self-signed pairs, settings of the http level, settings in C(nginx.conf) and logrotate's configuration belong to the same
     transaction. A directive of C(nginx.conf) that a setting replaces is set aside in a comment there, and comes back when the setting goes.
 extends_documentation_fragment:

@@ -45,8 +45,16 @@ def files_read(dump: str) -> Set[str]:
 
 
 def is_stale(worker_starts: List[float], file_times: List[float]) -> bool:
-    """Whether a file changed after the newest worker started: nginx then runs something else than what is on disk. Pure."""
-    return bool(worker_starts) and bool(file_times) and max(file_times) > max(worker_starts) + _processes.CLOCK_SLACK
+    """Whether a file changed after the workers started: nginx then runs something else than what is on disk. Pure.
+
+    The oldest of them tells when nginx loaded its files; one that has died is replaced without reading them again.
+    """
+    return bool(worker_starts) and bool(file_times) and max(file_times) > min(worker_starts) + _processes.CLOCK_SLACK
+
+
+def is_leaving(worker: _processes.Process) -> bool:
+    """Whether a worker only finishes its requests."""
+    return "shutting down" in " ".join(worker.argv)
 
 
 def _standing(path: str) -> str:
@@ -112,7 +120,7 @@ class Nginx:
         deadline = time.monotonic() + self.timeout
         while time.monotonic() < deadline:
             now = self.workers()
-            leaving = {pid for pid, worker in now.items() if "shutting down" in " ".join(worker.argv)}
+            leaving = {pid for pid, worker in now.items() if is_leaving(worker)}
             if set(now) - before - leaving and not (set(now) & before) - leaving:
                 return
             time.sleep(0.05)

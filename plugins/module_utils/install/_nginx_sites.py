@@ -11,8 +11,8 @@ from typing import Callable, Dict, List
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_extras, _nginx_stage, _nginx_text, _own_files
-from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx import Nginx, files_read, is_stale, parse_complaint
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_extras, _nginx_files, _nginx_stage, _nginx_text, _own_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx import Nginx, files_read, is_leaving, is_stale, parse_complaint
 from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import Change, Target
 
 PREFIX = "webstack-"
@@ -153,13 +153,9 @@ class NginxSites(WebstackModule):
         return [path for path in dict.fromkeys(wanted) if not os.path.isdir(path)]
 
     def _stale(self) -> bool:
-        """Somebody's reload failed, or never came: files of nginx are newer than its workers."""
-        starts = [worker.started for worker in self.nginx.workers().values()]
-        times = []
-        for parent, dummy, names in os.walk(os.path.dirname(self.params["config"])):
-            paths = [os.path.join(parent, name) for name in names if not name.startswith(".")]
-            times += [os.stat(path).st_ctime for path in paths if os.path.exists(path)]
-        return is_stale(starts, times)
+        """Somebody's reload failed, or never came: files that nginx has loaded, renewed certificates among them, are newer than its workers."""
+        starts = [worker.started for worker in self.nginx.workers().values() if not is_leaving(worker)]
+        return is_stale(starts, _nginx_files.changed(_nginx_files.loaded(self.params["config"])))
 
     def _act(self, running: bool) -> None:
         if not self.nginx.installed():

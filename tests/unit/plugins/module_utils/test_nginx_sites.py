@@ -41,7 +41,7 @@ def test_files_read() -> None:
 
 
 @pytest.mark.parametrize(("starts", "times", "stale"), [
-    ([100.0], [99.0, 50.0], False), ([100.0, 10.0], [100.5], False), ([100.0], [102.0], True), ([], [5.0], False), ([1.0], [], False),
+    ([100.0], [99.0, 50.0], False), ([100.0, 10.0], [50.0], True), ([100.0, 99.9], [100.5], False), ([100.0], [102.0], True), ([], [5.0], False), ([1.0], [], False),
 ])
 def test_staleness(starts: List[float], times: List[float], stale: bool) -> None:
     assert _nginx.is_stale(starts, times) is stale
