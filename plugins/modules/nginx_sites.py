@@ -110,6 +110,14 @@ options:
         type: list
         elements: str
         default: []
+      main_extra:
+        description: Raw text for the main level, after the C(events) block.
+        type: str
+        default: ""
+      events_extra:
+        description: Raw text for the C(events) block.
+        type: str
+        default: ""
   logrotate:
     description: How the sites' logs are rotated.
     type: dict

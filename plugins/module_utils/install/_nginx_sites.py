@@ -38,7 +38,8 @@ _SITE = {
     "logs": {"type": "list", "elements": "path", "default": []},
 }
 _LINES = {"type": "list", "elements": "str", "default": []}
-_SETTINGS = {"http": {"type": "str", "default": ""}, "http_names": _LINES, "main": _LINES, "events": _LINES}
+_TEXT = {"type": "str", "default": ""}
+_SETTINGS = {"http": _TEXT, "http_names": _LINES, "main": _LINES, "events": _LINES, "main_extra": _TEXT, "events_extra": _TEXT}
 _LOGROTATE = {
     "frequency": {"type": "str", "choices": ["hourly", "daily", "weekly", "monthly"], "default": "daily"},
     "keep": {"type": "int", "default": 14},
@@ -113,7 +114,8 @@ class NginxSites(WebstackModule):
         if not (self.check_mode and shutil.which("openssl") is None):
             desired.update(_nginx_extras.pairs(certificates, beside))
         users = [user for site in sites for user in site["users"]]
-        group = _nginx_text.worker_group(config.text if config else "") or "www-data"
+        edited = config._replace(text=self._edited(config.text)) if config else None
+        group = _nginx_text.worker_group(edited.text if edited else "") or "www-data"
         desired.update(_nginx_extras.password_files(users, group, beside))
         rotate = self.params["logrotate"]
         desired.update(_nginx_extras.logrotate([log for site in sites for log in site["logs"]], self.params["unit"], rotate["frequency"], rotate["keep"]))
@@ -124,16 +126,17 @@ class NginxSites(WebstackModule):
         ours = {**beside, **_own_files.ours_in(self.directory, PREFIX, ".conf"), **_own_files.ours_in(self.directory, HTTP_FILE),
                 **_own_files.ours_in(os.path.dirname(_paths.NGINX_LOGROTATE), os.path.basename(_paths.NGINX_LOGROTATE))}
         changes = _own_files.plan(desired, ours, _own_files.others_at(desired))
-        return changes if config is None else self._with_config(changes, config)
-
-    def _with_config(self, changes: List[Change], config: Target) -> List[Change]:
-        settings = self.params["settings"]
-        text = _nginx_text.edited(config.text, settings["main"], settings["events"], settings["http_names"])
-        if text is None:
-            raise WebstackError("%s has no events block for the settings of nginx_events" % self.params["config"])
+        if edited is None or edited == config:
+            return changes
         first_removal = next((index for index, change in enumerate(changes) if change.target is None), len(changes))
-        edit = [Change(os.path.realpath(self.params["config"]), config, config._replace(text=text))] if text != config.text else []
-        return changes[:first_removal] + edit + changes[first_removal:]
+        return changes[:first_removal] + [Change(os.path.realpath(self.params["config"]), config, edited)] + changes[first_removal:]
+
+    def _edited(self, text: str) -> str:
+        settings = self.params["settings"]
+        done = _nginx_text.edited(text, settings["main"], settings["events"], settings["http_names"], settings["main_extra"], settings["events_extra"])
+        if done is None:
+            raise WebstackError("%s has no events block for the settings of nginx_events or the extra text of nginx_main" % self.params["config"])
+        return done
 
     def _show(self, change: Change) -> None:
         before, after = (side.text if side else "" for side in (change.before, change.target))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._nginx_text import tokens
 
@@ -21,6 +21,8 @@ HTTP2_DIRECTIVE_SINCE = (1, 25, 1)
 
 _BEGIN, _END = "# gantry.webstack begins\n", "# gantry.webstack ends\n"
 _ASIDE = "# gantry.webstack set aside "
+_REPEATED = frozenset(("include", "load_module", "env", "debug_connection"))
+"""Directives of the main and events level that stand beside others of the same name: ours replace none."""
 
 
 def parse_version(text: str) -> Tuple[int, ...]:
@@ -48,10 +50,11 @@ def restored(text: str) -> str:
 
 
 class _Found:
-    """Where a configuration file's blocks begin, and where its simple directives stand: (block, name, start, end)."""
+    """Where a configuration file's blocks begin and end, and where its simple directives stand: (block, name, start, end)."""
 
     def __init__(self, text: str) -> None:
         self.opened: Dict[str, int] = {}
+        self.closed: Dict[str, int] = {}
         self.directives: List[Tuple[str, str, int, int]] = []
         blocks: List[str] = []
         position, start = 0, 0
@@ -68,27 +71,40 @@ class _Found:
                 if len(blocks) == 1:
                     self.opened.setdefault(blocks[0], position)
             elif token.text == "}" and blocks:
-                blocks.pop()
+                block = blocks.pop()
+                if not blocks:
+                    self.closed.setdefault(block, position)
             elif token.text == ";" and words and len(blocks) < 2:
                 self.directives.append((blocks[0] if blocks else "", words[0], start, position))
             words = []
 
 
-def edited(text: str, main: Sequence[str], events: Sequence[str], http_names: Sequence[str]) -> Optional[str]:
-    """nginx.conf with settings of ours; None when it has no ``events`` block to put them in. Nothing given, nothing of ours in it."""
+def edited(text: str, main: Sequence[str], events: Sequence[str], http_names: Sequence[str], main_extra: str = "", events_extra: str = "") -> Optional[str]:
+    """nginx.conf with settings of ours; None when it has no ``events`` block to put them in. Nothing given, nothing of ours in it.
+
+    Raw text of the main level stands after that block: one before it would end the time in which nginx loads modules (ngx_load_module).
+    """
     text = restored(text)
     found = _Found(text)
-    names = {"": {line.split()[0].rstrip(";") for line in main}, "events": {line.split()[0].rstrip(";") for line in events}, "http": set(http_names)}
+    names = {"": _names(main), "events": _names(events), "http": set(http_names)}
     edits = [(start, end, '%s%s\n' % (_ASIDE, json.dumps(text[start:end]))) for block, name, start, end in found.directives if name in names.get(block, ())]
-    if events and "events" not in found.opened:
+    inside = [*events, *events_extra.splitlines()]
+    if (inside or main_extra) and "events" not in found.closed:
         return None
-    if events:
-        edits.append((found.opened["events"], found.opened["events"], _ours(["    " + line for line in events])))
+    if inside:
+        edits.append((found.opened["events"], found.opened["events"], _ours(["    " + line if line else "" for line in inside])))
+    if main_extra:
+        edits.append((found.closed["events"], found.closed["events"], _ours(main_extra.splitlines())))
     if main:
         edits.append((0, 0, _ours(main)))
     for start, end, replacement in sorted(edits, reverse=True):
         text = text[:start] + replacement + text[end:]
     return text
+
+
+def _names(lines: Sequence[str]) -> Set[str]:
+    """The directives that lines of ours replace."""
+    return {line.split()[0].rstrip(";") for line in lines} - _REPEATED
 
 
 def _ours(lines: Sequence[str]) -> str:

@@ -85,9 +85,10 @@ def settings(found: dict[str, Any]) -> dict[str, Any]:
     lines += syntax.raw(found.get("http", {}).get("extra", ""))
     done = {"http": "\n".join(re.sub(r"\s+$", "", line) for line in [f"# {MARK}", *lines]) + "\n" if lines else "", "http_names": names}
     for level in ("main", "events"):
-        wanted = found.get(level, {})
+        wanted = dict(found.get(level, {}))
+        done[f"{level}_extra"] = "\n".join(syntax.raw(wanted.pop("extra", ""))).lstrip("\n")
         for name in wanted:
             if name in ("events", "http", "stream", "mail"):
-                raise ModelError(f"nginx_{level}.{name}: this is a block; settings are single directives")
+                raise ModelError(f"nginx_{level}.{name}: this is a block; settings are single directives; write it into extra")
         done[level] = syntax.directives(wanted, f"nginx_{level}")
     return done

@@ -41,7 +41,8 @@ def test_files_read() -> None:
 
 
 @pytest.mark.parametrize(("starts", "times", "stale"), [
-    ([100.0], [99.0, 50.0], False), ([100.0, 10.0], [50.0], True), ([100.0, 99.9], [100.5], False), ([100.0], [102.0], True), ([], [5.0], False), ([1.0], [], False),
+    ([100.0], [99.0, 50.0], False), ([100.0, 10.0], [50.0], True), ([100.0, 99.9], [100.5], False), ([100.0], [102.0], True),
+    ([], [5.0], False), ([1.0], [], False),
 ])
 def test_staleness(starts: List[float], times: List[float], stale: bool) -> None:
     assert _nginx.is_stale(starts, times) is stale
@@ -91,7 +92,7 @@ def sites(directory: Path, fake: FakeNginx, monkeypatch: pytest.MonkeyPatch, che
     monkeypatch.setattr(nginx._paths, "NGINX_DIR", str(directory.parent / "webstack"))
     monkeypatch.setattr(nginx._paths, "NGINX_LOGROTATE", str(directory.parent / "logrotate.d" / "webstack-nginx"))
     listed = [{"name": name, "content": text, "certificates": [], "users": [], "logs": []} for name, text in contents.items()]
-    module.params = {"sites": listed, "settings": {"http": "", "http_names": [], "main": [], "events": []},
+    module.params = {"sites": listed, "settings": {"http": "", "http_names": [], "main": [], "events": [], "main_extra": "", "events_extra": ""},
                      "logrotate": {"frequency": "daily", "keep": 14}, "directory": str(directory), "binary": "nginx",
                      "config": str(directory.parent / "nginx.conf"), "unit": "nginx.service", "timeout": 1}
     monkeypatch.setattr(nginx, "Nginx", lambda *args: fake)

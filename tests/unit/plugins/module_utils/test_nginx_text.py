@@ -59,6 +59,21 @@ def test_settings_stand_in_place_of_the_file_s_own_and_go_without_a_trace() -> N
 
 def test_no_events_block() -> None:
     assert text.edited("http {}\n", [], ["worker_connections 1;"], []) is None
+    assert text.edited("http {}\n", [], [], [], "env X;") is None
+
+
+def test_raw_text_stands_after_what_loads_modules_and_goes_without_a_trace() -> None:
+    done = text.edited(VENDOR, [], [], [], "stream {\n\n}", "debug_connection ::1;")
+    assert done is not None
+    assert "use epoll; }# gantry.webstack begins\nstream {\n\n}\n# gantry.webstack ends\n\nhttp {" in done
+    assert "events {# gantry.webstack begins\n    debug_connection ::1;\n# gantry.webstack ends\n worker" in done
+    assert text.edited(done, [], [], []) == VENDOR
+
+
+def test_what_may_be_repeated_replaces_nothing() -> None:
+    vendor = "include /etc/nginx/modules-enabled/*.conf;\nload_module a.so;\nenv A;\nevents { debug_connection ::1; }\n"
+    done = text.edited(vendor, ["include x;", "load_module b.so;", "env B;"], ["debug_connection ::2;"], [])
+    assert done is not None and "set aside" not in done
 
 
 @pytest.mark.parametrize(("config", "group"), [("user www-data;\n", "www-data"), ("user a b;", "b"), ("# user x;\n", "")])

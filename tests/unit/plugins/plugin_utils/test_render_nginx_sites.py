@@ -120,7 +120,14 @@ def test_settings() -> None:
                  "\\default x;", "stub_status;", 'log_format l "$host";'):
         assert line in done["http"]
     assert done["http"].index("least_conn;") < done["http"].index("keepalive 2;")
-    assert render_nginx.settings({}) == {"main": [], "events": [], "http": "", "http_names": []}
+    assert render_nginx.settings({}) == {"main": [], "events": [], "main_extra": "", "events_extra": "", "http": "", "http_names": []}
+
+
+def test_raw_text_of_main_and_events() -> None:
+    done = render_nginx.settings({"main": {"pcre_jit": True, "extra": "stream {\n}\n"}, "events": {"extra": "use epoll;"}})
+    assert (done["main"], done["main_extra"], done["events"], done["events_extra"]) == (["pcre_jit on;"], "stream {\n}", [], "use epoll;")
+    with pytest.raises(model.ModelError, match="nginx_main.extra: 5 is not of type 'string'"):
+        render_nginx.settings({"main": {"extra": 5}})
 
 
 @pytest.mark.parametrize(("found", "sentence"), [
