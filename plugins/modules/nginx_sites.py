@@ -17,6 +17,8 @@ description:
   - When nginx runs an older configuration than the one on disk, because somebody's reload failed, it is reloaded; so it is when a certificate, key
     or included file has been renewed since, wherever it lies. A file of others that nginx refuses is named with its line, and the running nginx
     is left alone.
+  - The welcome page of Debian's package yields to a site that is the default server of port 80, and comes back when there is none any more, unless
+    somebody has edited it.
   - Password files, self-signed pairs, settings of the http level, settings in C(nginx.conf) and logrotate's configuration belong to the same
     transaction. A directive of C(nginx.conf) that a setting replaces is set aside in a comment there, and comes back when the setting goes.
 extends_documentation_fragment:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import os
 import posixpath
 import shutil
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_extras, _nginx_files, _nginx_stage, _nginx_text, _own_files
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_extras, _nginx_files, _nginx_stage, _nginx_text, _nginx_welcome, _own_files
 from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx import Nginx, files_read, is_leaving, is_stale, parse_complaint
 from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import Change, Target
 
@@ -107,14 +107,17 @@ class NginxSites(WebstackModule):
     def _plan(self) -> List[Change]:
         """What to do to files, in order: what the sites read, then themselves, then nginx.conf; removals last."""
         sites, settings = self.params["sites"], self.params["settings"]
-        config = _own_files.look(os.path.realpath(self.params["config"]))
+        place = os.path.realpath(self.params["config"])
+        config = _own_files.look(place)
         beside = _own_files.ours_in(_paths.NGINX_DIR)
         desired: Dict[str, Target] = {}
         certificates = [item for site in sites for item in site["certificates"]]
         if not (self.check_mode and shutil.which("openssl") is None):
             desired.update(_nginx_extras.pairs(certificates, beside))
         users = [user for site in sites for user in site["users"]]
-        edited = config._replace(text=self._edited(config.text)) if config else None
+        link = os.path.join(os.path.dirname(place), "sites-enabled", "default")
+        welcome = _nginx_welcome.decide(link, config.text if config else "", _nginx_welcome.claimed([site["content"] for site in sites]))
+        edited = config._replace(text=self._edited(config.text, welcome.note)) if config else None
         group = _nginx_text.worker_group(edited.text if edited else "") or "www-data"
         desired.update(_nginx_extras.password_files(users, group, beside))
         rotate = self.params["logrotate"]
@@ -126,14 +129,16 @@ class NginxSites(WebstackModule):
         ours = {**beside, **_own_files.ours_in(self.directory, PREFIX, ".conf"), **_own_files.ours_in(self.directory, HTTP_FILE),
                 **_own_files.ours_in(os.path.dirname(_paths.NGINX_LOGROTATE), os.path.basename(_paths.NGINX_LOGROTATE))}
         changes = _own_files.plan(desired, ours, _own_files.others_at(desired))
-        if edited is None or edited == config:
-            return changes
         first_removal = next((index for index, change in enumerate(changes) if change.target is None), len(changes))
-        return changes[:first_removal] + [Change(os.path.realpath(self.params["config"]), config, edited)] + changes[first_removal:]
+        edit = [Change(place, config, edited)] if edited and edited != config else []
+        if welcome.change:  # a run that is killed between the two knows from nginx.conf that the link was taken away
+            edit = [*edit, welcome.change] if welcome.change.target is None else [welcome.change, *edit]
+        return changes[:first_removal] + edit + changes[first_removal:]
 
-    def _edited(self, text: str) -> str:
+    def _edited(self, text: str, note: Sequence[str]) -> str:
         settings = self.params["settings"]
-        done = _nginx_text.edited(text, settings["main"], settings["events"], settings["http_names"], settings["main_extra"], settings["events_extra"])
+        done = _nginx_text.edited(text, [*settings["main"], *note], settings["events"], settings["http_names"], settings["main_extra"],
+                                  settings["events_extra"])
         if done is None:
             raise WebstackError("%s has no events block for the settings of nginx_events or the extra text of nginx_main" % self.params["config"])
         return done

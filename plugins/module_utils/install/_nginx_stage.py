@@ -46,8 +46,10 @@ def _archive(changes: Sequence[Change]) -> str:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for change in changes:
             if change.target is not None:
-                data = change.target.text.encode("utf-8", "surrogateescape")
+                data = b"" if change.target.link else change.target.text.encode("utf-8", "surrogateescape")
                 info = tarfile.TarInfo(change.path.lstrip("/"))
+                if change.target.link:
+                    info.type, info.linkname = tarfile.SYMTYPE, change.target.link
                 info.size, info.mode, info.uid, info.gid = len(data), change.target.mode, change.target.uid, change.target.gid
                 archive.addfile(info, io.BytesIO(data))
     return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -15,12 +15,13 @@ MARK = "Managed by gantry.webstack; changes are overwritten."
 
 
 class Target(NamedTuple):
-    """What a file should be: its text, mode and owner."""
+    """What a file should be: its text, mode and owner; or a symbolic link, to ``link``."""
 
     text: str
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
+    link: str = ""
 
 
 class Change(NamedTuple):
@@ -109,5 +110,12 @@ def _put(path: str, target: Optional[Target], times_ns: Optional[Tuple[int, int]
     if target is None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+        return
+    if target.link:
+        beside = os.path.join(os.path.dirname(path), ".%s.webstack" % os.path.basename(path))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)  # of a run that was killed
+        os.symlink(target.link, beside)
+        os.replace(beside, path)
         return
     replace_file(path, target.text, target.mode, target.uid, target.gid, times_ns)
