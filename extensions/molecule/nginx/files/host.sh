@@ -4,7 +4,7 @@ set -e
 none() { if "$@"; then exit 1; fi; }  # the shell goes on after a ! that fails
 test "$(pgrep -c -f '^nginx: worker process *$')" = 2
 for worker in $(pgrep -f '^nginx: worker process *$'); do test "$(ps -o ni= -p "$worker" | tr -d ' ')" = 5; done
-nginx -T 2>/dev/null | grep -A 9 '^events {' | grep -q 'multi_accept on;'
+nginx -T 2>/dev/null | grep -qx '    multi_accept on;'
 test ! -L /etc/nginx/sites-enabled/default
 test "$(stat -c '%a %U:%G' /etc/nginx/webstack/shop-0.key)" = '600 root:root'
 test "$(stat -c '%a %U:%G' /etc/nginx/webstack/admin-0.htpasswd)" = '640 root:www-data'
