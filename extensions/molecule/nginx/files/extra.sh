@@ -1,8 +1,6 @@
 #!/bin/sh
-# Raw text of the events and main levels at work: workers wait by poll(2), not epoll(7), and nginx reads what stands at the main level.
+# Raw text of the events and main levels at work: what one client asks is logged in detail, and nginx reads what stands at the main level.
 set -e
-for worker in $(pgrep -f '^nginx: worker process *$'); do
-  ls -l "/proc/$worker/fd" >/run/nginx-fds
-  if grep -q eventpoll /run/nginx-fds; then exit 1; fi
-done
+curl -s --interface 127.0.0.2 -H 'Host: raw.test' http://127.0.0.1/ >/dev/null
+grep -q '\[debug\]' /var/log/nginx/error.log
 nginx -T 2>/dev/null | grep -qx 'env NGINX_TRIAL;'

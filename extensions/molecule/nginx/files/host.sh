@@ -14,8 +14,8 @@ grep -q 'GET / ' /var/log/nginx/access.log  # of the site admin, which says noth
 none grep -q '/cart/7' /var/log/nginx/access.log  # the site orders wants none
 grep -q 'connect() to unix:/run/nowhere.sock failed' /var/log/sites/orders.error.log
 logrotate -d /etc/logrotate.d/webstack-nginx 2>&1 | grep -q 'rotating pattern'
-if logrotate -d /etc/logrotate.d/webstack-nginx 2>&1 | grep -i 'error:'; then exit 1; fi
 logrotate -f /etc/logrotate.d/webstack-nginx
+if logrotate -d /etc/logrotate.d/webstack-nginx 2>&1 | grep -i 'error:'; then exit 1; fi
 sleep 0.5
 curl -sk --resolve shop.test:443:127.0.0.1 https://shop.test/who -A after >/dev/null
 sleep 0.2
