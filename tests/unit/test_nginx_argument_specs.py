@@ -88,7 +88,7 @@ RENDERED: list[dict[str, Any]] = [
      "access": [{"allow": "127.0.0.1"}, {"deny": "all"}], "return": {"code": 301, "to": "https://x/"}, "index": ["a"], "try_files": ["$uri", "=404"],
      "timeouts": {"client_header": "1s", "send": "2s"}, "headers": {"X": "y"}, "extra": "x;", "locations": []},
     {"name": "c", "server_names": ["c"], "tls": {"certificate": "/c", "key": "/k", "protocols": ["TLSv1.3"], "ciphers": "A:B", "redirect": True,
-                                                "hsts": {"max_age": 1, "preload": False}, "extra": "x;"}, "redirect_from": ["d"],
+                                                 "hsts": {"max_age": 1, "preload": False}, "extra": "x;"}, "redirect_from": ["d"],
      "locations": [{"location": "/", "kind": "proxy", "pass": "http://x", "websocket": True, "buffering": False, "params": {"A": "b"}, "auth": False,
                     "gzip": {"types": ["a/b"], "min_length": 1, "comp_level": 2, "vary": True, "proxied": ["any"]}, "timeouts": {"read": "1s"}},
                    {"location": "/s", "kind": "static", "alias": "/s", "expires": "max", "auth": {"users": [{"name": "u", "password": "p"}]}},
