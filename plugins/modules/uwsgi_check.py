@@ -11,6 +11,7 @@ short_description: Refuse services that this host's uWSGI cannot run, before any
 version_added: 0.2.0
 description:
   - Holds the uWSGI options of services against what the installed uWSGI knows with the plugins that the service loads (C(uwsgi --help)).
+  - Refuses a text for an option that takes no value, and anything but a number where uWSGI reads a number; uWSGI itself would take C(many) for 0.
   - Refuses a Python plugin that is built for another Python than the service's.
 extends_documentation_fragment:
   - gantry.webstack._attributes

@@ -8,10 +8,11 @@ import difflib
 import functools
 import os
 import re
-from typing import Any, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, run
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _elf
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _uwsgi_options
 
 PLUGIN_DIRS = ("/usr/lib/uwsgi/plugins", "/usr/lib/uwsgi")
 
@@ -27,18 +28,22 @@ def options_in(text: str) -> FrozenSet[str]:
 
 
 @functools.lru_cache(maxsize=None)
-def known_options(binary: str, plugins: Tuple[str, ...]) -> FrozenSet[str]:
-    """The options that a uWSGI program knows with these plugins; WebstackError when it does not start with them."""
+def known_options(binary: str, plugins: Tuple[str, ...], texts: Tuple[str, ...] = ()) -> Tuple[FrozenSet[str], str]:
+    """The options that a uWSGI program knows with these plugins, and what it says of ``texts``, options that are given a text.
+
+    It reads its command line up to ``--help``, and says so when one of them takes no value. Raises WebstackError when it does not start.
+    """
     argv = [binary]
     for plugin in plugins:
         argv += ["--plugin", plugin]
-    done = run(argv + ["--help"], check=False)
+    asked = run(argv + ["--%s=-" % name for name in texts] + ["--help"], check=False)
+    done = asked if options_in(asked.stdout) or not texts else run(argv + ["--help"], check=False)
     names = options_in(done.stdout)
     if not names:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         raise WebstackError("%s does not start%s: %s" % (binary, " with the plugins %s" % ", ".join(plugins) if plugins else "",
                                                          said[-1] if said else "no output"))
-    return names
+    return names, "" if done is asked else asked.stderr
 
 
 def unknown_option(given: Iterable[str], known: FrozenSet[str]) -> Optional[str]:
@@ -118,28 +123,42 @@ class UwsgiCheck(WebstackModule):
 
     def run(self) -> None:
         somaxconn = _somaxconn()
+        texts: Dict[Tuple[str, Tuple[str, ...]], Set[str]] = {}
         for service in self.params["services"]:
-            self._check(service, somaxconn)
+            texts.setdefault(self._program(service), set()).update(_uwsgi_options.texts(service["options"]))
+        for service in self.params["services"]:
+            program = self._program(service)
+            self._check(service, somaxconn, program, tuple(sorted(texts[program])))
 
-    def _check(self, service: Mapping[str, Any], somaxconn: int) -> None:
-        name, options = service["name"], service["options"]
+    def _program(self, service: Mapping[str, Any]) -> Tuple[str, Tuple[str, ...]]:
+        """The uWSGI program that runs a service, and the plugins that it loads; Python's is built into one from PyPI."""
         binary = service["binary"] or self.params["binary"]
-        plugins = plugin_names(options.get("plugins", options.get("plugin")))
+        plugins = plugin_names(service["options"].get("plugins", service["options"].get("plugin")))
+        return binary, tuple(plugin for plugin in plugins if binary.startswith("/usr/bin/") or plugin not in ("python", "python3"))
+
+    def _check(self, service: Mapping[str, Any], somaxconn: int, program: Tuple[str, Tuple[str, ...]], texts: Tuple[str, ...]) -> None:
+        name, options = service["name"], service["options"]
+        binary, plugins = program
         listen = str(options.get("listen", 0))
         if listen.isdigit() and int(listen) > somaxconn:
             raise WebstackError("service %s: uwsgi.options.listen is %s, but this host allows %d (net.core.somaxconn); raise the one or lower the other"
                                 % (name, listen, somaxconn))
+        wrong = _uwsgi_options.not_a_number(options)
+        if wrong:
+            raise WebstackError("service %s: uwsgi.options.%s" % (name, wrong))
         if not os.path.exists(binary):
             return  # of an environment that is still to be made; its vassal is tried out before it serves
         if binary.startswith("/usr/bin/"):
             self._fit(service, plugins)
-        else:
-            plugins = [plugin for plugin in plugins if plugin not in ("python", "python3")]  # built in
-        wrong = unknown_option(options, known_options(binary, tuple(plugins)))
-        if wrong:
+        known, said = known_options(binary, plugins, texts)
+        unknown = unknown_option(options, known)
+        if unknown:
             version = run([binary, "--version"], check=False).stdout.strip()
             raise WebstackError("service %s: uwsgi.options: uWSGI %s%s has no option %s" % (
-                name, version, " with the plugins %s" % ", ".join(plugins) if plugins else "", wrong))
+                name, version, " with the plugins %s" % ", ".join(plugins) if plugins else "", unknown))
+        wrong = _uwsgi_options.flag_with_text(said, options)
+        if wrong:
+            raise WebstackError("service %s: uwsgi.options.%s" % (name, wrong))
 
     def _fit(self, service: Mapping[str, Any], plugins: Sequence[str]) -> None:
         """Refuse a plugin of another Python than the service's, known from its definition or else from what is there."""

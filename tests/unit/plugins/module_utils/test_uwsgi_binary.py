@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _uwsgi_binary, _uwsgi_wrapper
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _uwsgi_binary, _uwsgi_options, _uwsgi_wrapper
 
 HELP = """Usage: /usr/bin/uwsgi-core [options...]
     -s|--socket                           bind to the specified UNIX/TCP socket using default protocol
@@ -25,6 +25,40 @@ def test_options_of_a_help_text() -> None:
     assert _uwsgi_binary.unknown_option(["socket", "p"], known) is None
     assert _uwsgi_binary.unknown_option(["procesess"], known) == "'procesess', did you mean processes?"
     assert _uwsgi_binary.unknown_option(["zzz"], known) == "'zzz'"
+
+
+@pytest.mark.parametrize(("options", "wrong"), [
+    ({"processes": 2, "harakiri": "30", "cheaper": False, "threads": "@(exec://nproc)", "reload-on-rss": "1.5", "module": "wsgi"}, None),
+    ({"processes": "many"}, "processes is 'many', but uWSGI reads a number there"),
+    ({"harakiri": "30s"}, "harakiri is '30s', but uWSGI reads a number there"),
+    ({"py-autoreload": True}, "py-autoreload is true, but uWSGI reads a number there"),
+    ({"reload-mercy": [5, ""]}, "reload-mercy is '', but uWSGI reads a number there"),
+])
+def test_numbers(options: Dict[str, Any], wrong: Optional[str]) -> None:
+    assert _uwsgi_options.not_a_number(options) == wrong
+
+
+def test_flags() -> None:
+    options = {"master": "maybe", "vacuum": "yes", "need-app": True, "so-send-timeout": 5, "uid": "www-data", "stop": "/run/x.pid", "pythonpath": ["/a", "/b"]}
+    assert _uwsgi_options.texts(options) == ["master", "pythonpath", "uid"]  # nothing that uWSGI would do at once
+    said = "/usr/bin/uwsgi: option '--master' doesn't allow an argument\ngetopt_long() error\n"
+    assert _uwsgi_options.flag_with_text(said, options) == "master is 'maybe', but it takes no value; write true or false"
+    assert _uwsgi_options.flag_with_text(said, {"uid": "x"}) is None  # another service's
+    assert _uwsgi_options.flag_with_text("", options) is None
+
+
+def test_uwsgi_is_asked_once_about_flags_and_options(tmp_path: Path) -> None:
+    program = tmp_path / "uwsgi"
+    program.write_text("""#!/bin/sh
+echo "$@" >> %s/asked
+case "$*" in *--master=-*) echo "uwsgi: option '--master' doesn't allow an argument" >&2; exit 1;; esac
+echo '    -M|--master   enable master process'
+""" % tmp_path)
+    program.chmod(0o755)
+    assert _uwsgi_binary.known_options(str(program), (), ("uid",)) == ({"M", "master"}, "")
+    names, said = _uwsgi_binary.known_options(str(program), ("python3",), ("master", "uid"))
+    assert (names, "'--master'" in said) == ({"M", "master"}, True)
+    assert (tmp_path / "asked").read_text().splitlines() == ["--uid=- --help", "--plugin python3 --master=- --uid=- --help", "--plugin python3 --help"]
 
 
 @pytest.mark.parametrize(("value", "names"), [
