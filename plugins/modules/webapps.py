@@ -119,7 +119,7 @@ options:
         description: The lock of its environment on the control node.
         type: str
       lock_digest:
-        description: Set by the action plugin.
+        description: The digest of that lock. Set by the action plugin; of nothing for an environment without a lock.
         type: str
       interpreter:
         description: The Python of its environment.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.install._requirements import parse_lock
 from ansible_collections.gantry.webstack.plugins.plugin_utils import render_nginx, render_units, render_uwsgi
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 
@@ -53,6 +54,12 @@ def managed(service: Service) -> bool:
     return "requirements" in service["python"] or any(key in service["code"] for key in (*SOURCES, "release"))
 
 
+def bare(service: Service) -> bool:
+    """Whether the collection brings a service's code, and nobody its environment: it gets the interpreter as it is, in an environment without a lock."""
+    python, code = service["python"], service["code"]
+    return "requirements" not in python and any(key in code for key in SOURCES) and _inside(python["venv"], code["path"])
+
+
 def _check_code(service: Service, tops: dict[str, str]) -> None:
     """Refuse code that cannot live in releases; ``tops`` are the directories of the services before this one."""
     where, code = f"services[{service['name']}].code", service["code"]
@@ -61,6 +68,9 @@ def _check_code(service: Service, tops: dict[str, str]) -> None:
         raise ModelError(f"{where}: {' and '.join(given)} are given; code comes from one of them")
     if "archive" in code and ("path" in code["archive"]) == ("url" in code["archive"]):
         raise ModelError(f"{where}.archive: give one of path and url")
+    if bare(service) and service["uwsgi"].get("origin") == "venv" and "binary" not in service["uwsgi"]:
+        raise ModelError(f"services[{service['name']}].uwsgi.origin: venv takes uWSGI from the service's own lock, and there is none; "
+                         "list uwsgi or pyuwsgi in python.requirements")
     if not managed(service):
         return
     path = posixpath.normpath(code["path"])
@@ -172,10 +182,11 @@ def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | Non
     found = []
     for service in services:
         python, place = service["python"], (staged or {}).get(service["name"], {})
-        if "requirements" in python and not place.get("pinned"):
+        if ("requirements" in python or bare(service)) and not place.get("pinned"):
+            lock = {"requirements": "", "system_site_packages": True} if bare(service) else {"requirements_file": python["requirements"]}
             wanted = {**_wanted_python(python), **{key: python[key] for key in _VENV if key in python}}
             wanted.update({"base": place["base"]} if place.get("base") else {})
-            found.append({"name": service["name"], "path": place.get("venv") or python["venv"], "requirements_file": python["requirements"], **wanted})
+            found.append({"name": service["name"], "path": place.get("venv") or python["venv"], **lock, **wanted})
     return found
 
 
@@ -212,8 +223,9 @@ def _webapp(service: Service) -> dict[str, Any]:
     app.update({"code_" + key: code[key] for key in SOURCES if key in code})
     if "release" in code:
         app["release"] = code["release"]
-    if "requirements" in service["python"]:
-        app["requirements_file"] = service["python"]["requirements"]
+    if "requirements" in service["python"] or bare(service):
+        app.update({"lock_digest": parse_lock("").digest, "system_site_packages": True} if bare(service) else
+                   {"requirements_file": service["python"]["requirements"]})
         app.update(_wanted_python(service["python"]))
         app.update({"system_site_packages": service["python"]["system_site_packages"]} if "system_site_packages" in service["python"] else {})
     if socket_dir(service) is not None:

@@ -180,6 +180,7 @@ class UwsgiVassals(WebstackModule):
         if not self.emperor:
             raise WebstackError("the emperor %s does not run on this host; run the role gantry.webstack.uwsgi" % self.params["unit"])
         known = [name for name in changed | set(self.reasons) if self.before[name] is not None]
+        self._need_environments(sorted(changed | set(self.reasons)))
         self._try_out(sorted(known))
         for name in changed | set(self.reasons):
             self._make_log(name)
@@ -228,6 +229,17 @@ class UwsgiVassals(WebstackModule):
             except OSError as exc:
                 raise WebstackError("service %s: its workers could not be told to reload: %s" % (name, exc)) from exc
         return _touch(self._path(name))
+
+    def _need_environments(self, names: List[str]) -> None:
+        """Refuse a vassal whose virtual environment is not there: uWSGI would not start, or go on without it."""
+        for name in names:
+            for venv in _uwsgi_chain.values(self.vassals[name]["content"], "virtualenv", "venv", "home", "pyhome")[-1:]:
+                code = self.vassals[name]["code_path"]
+                place = _releases.relocate(venv, code, self.pending[name].staged()) if name in self.pending and code else venv
+                if os.path.isabs(venv) and not os.path.isdir(place) and not os.path.isdir(venv):
+                    self.result.clear()
+                    raise WebstackError("service %s: there is no virtual environment at %s; name its lock in python.requirements, or one that is there in "
+                                        "python.venv (/usr is the distribution's Python)" % (name, venv))
 
     def _try_out(self, names: List[str]) -> None:
         """Before a running vassal is touched, its application is loaded once beside it: what does not load never replaces what serves."""

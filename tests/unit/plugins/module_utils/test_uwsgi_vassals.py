@@ -112,6 +112,14 @@ def test_a_vassal_that_does_not_answer_is_put_back(host: Path, monkeypatch: pyte
     assert "old" in (host / "vassals" / "shop.ini").read_text()
 
 
+def test_an_environment_that_is_not_there_is_named(host: Path) -> None:
+    with pytest.raises(WebstackError, match="^service shop: there is no virtual environment at %s/venv; name its lock" % host):
+        run(host, shop="[uwsgi]\nvirtualenv = %s/venv\n" % host)
+    assert list((host / "vassals").iterdir()) == []
+    (host / "venv").mkdir()
+    run(host, shop="[uwsgi]\nvirtualenv = %s/venv\n" % host)
+
+
 def test_what_does_not_load_never_replaces_what_serves(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(host, shop="[uwsgi]\nold = 1\n")
     monkeypatch.setattr(_emperor, "find_vassal", lambda name, emperor, seen: _emperor.Vassal(11, {12: time.time() + 9}))

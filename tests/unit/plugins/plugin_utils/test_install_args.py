@@ -30,6 +30,8 @@ def services(*definitions: dict[str, Any]) -> list[model.Service]:
      "services a and b have their code.path in one directory '/srv/x'; releases need one each"),
     ([{"name": "a", "code": {"source": "x"}, "state": [{"path": "/srv/a/current/"}]}],
      "services[a].state: '/srv/a/current/' is the code itself; name the directories in it that are written to"),
+    ([{"name": "a", "code": {"source": "x"}, "uwsgi": {"origin": "venv"}}],
+     "services[a].uwsgi.origin: venv takes uWSGI from the service's own lock, and there is none; list uwsgi or pyuwsgi in python.requirements"),
 ])
 def test_refusals(definitions: list[dict[str, Any]], complaint: str) -> None:
     with pytest.raises(model.ModelError) as caught:
@@ -75,6 +77,19 @@ def test_venvs_commands_and_sites() -> None:
     assert install_args.venvs(given, {"a": {"pinned": True}}) == []
     assert [item["name"] for item in install_args.commands(given)] == ["a"]
     assert [item["name"] for item in install_args.sites(given)] == ["a"]
+
+
+def test_code_without_a_lock_gets_the_interpreter_as_it_is() -> None:
+    given = services(
+        {"name": "a", "code": {"source": "x"}, "python": {"version": "3.11"}},
+        {"name": "b", "code": {"source": "x"}, "python": {"system_site_packages": False}},
+        {"name": "c", "code": {"source": "x"}, "python": {"venv": "/opt/c"}}, {"name": "d"})
+    assert install_args.venvs(given) == [
+        {"name": "a", "path": "/srv/a/current/.venv", "requirements": "", "system_site_packages": True, "version": "3.11"},
+        {"name": "b", "path": "/srv/b/current/.venv", "requirements": "", "system_site_packages": False}]
+    one, two, *others = install_args.webapps(given)
+    assert one["lock_digest"] == two["lock_digest"] and not any("lock_digest" in app for app in others)
+    assert (one["system_site_packages"], two["system_site_packages"], one["version"]) == (True, False, "3.11")
 
 
 def test_pinned() -> None:
