@@ -11,6 +11,7 @@ site-packages keep the link, so packages are the new ones; the working directory
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import glob
 import os
 import re
@@ -78,13 +79,55 @@ def _entries(directory: str) -> List[str]:
     return []
 
 
-def obstacle(content: str, master: int) -> str:
-    """Why a running vassal must be reloaded as a whole, looking at its options, its directories and its environments; empty when it need not."""
+def _mapped(master: int) -> Set[str]:
+    """The files of pyuwsgi that a process has mapped."""
+    with contextlib.suppress(OSError), open("/proc/%d/maps" % master, encoding="utf-8", errors="surrogateescape") as handle:
+        return {line.rstrip("\n").split(None, 5)[5] for line in handle if re.search(r"/pyuwsgi[^/]*\.so( \(deleted\))?$", line)}
+    return set()
+
+
+def _same(one: str, other: str) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
+    return False
+
+
+def replaced(program: str, master: int) -> str:
+    """What a running master executes and would not any more, were it started now; empty when there is no such thing. A chain reload keeps it.
+
+    pyuwsgi is a script: its interpreter runs, which is another one as soon as it is another file, and has mapped the extension module.
+    """
+    if not program.startswith("/") or not os.path.exists(program):
+        return ""
+    with open(program, "rb") as handle:
+        script = handle.read(2) == b"#!"
+    if not script:
+        return "" if _same("/proc/%d/exe" % master, program) else program
+    directory = os.path.dirname(program)
+    python = os.path.join(directory, "python")
+    with contextlib.suppress(OSError):
+        if not os.path.samefile("/proc/%d/exe" % master, python):
+            return python
+    for path in sorted(_mapped(master)):
+        there = glob.glob(os.path.join(glob.escape(os.path.dirname(directory)), "lib", "python3*", "site-packages", os.path.basename(path)))
+        if not any(_same(path, new) for new in there):
+            return path
+    return ""
+
+
+def obstacle(content: str, master: int, program: str = "") -> str:
+    """Why a running vassal must be reloaded as a whole, looking at its options, its program, its directories and its environments.
+
+    Empty when it need not. ``program`` is the uWSGI program that would start it now.
+    """
     option = refused_by(content)
     if option:
         return option
     if not os.path.exists(trigger(content)):
         return "no %s" % trigger(content)
+    other = replaced(program, master)
+    if other:
+        return other
     # Python 3.11 and newer would go on finding them through the master's finder of ".".
     lost = top_level(_entries("/proc/%d/cwd" % master)) - top_level(_entries(values(content, "chdir")[-1]))
     if lost:

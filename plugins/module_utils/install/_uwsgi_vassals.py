@@ -160,7 +160,9 @@ class UwsgiVassals(WebstackModule):
         """Those whose workers may be replaced one after the other; for the others, what is in the way is noted."""
         for name in self.chained:
             running = self.before[name]
-            obstacle = _uwsgi_chain.obstacle(self.vassals[name]["content"], running.master) if running else "does not run"
+            content = self.vassals[name]["content"]
+            program = _uwsgi_wrapper.program_of(content) or self.binary
+            obstacle = _uwsgi_chain.obstacle(content, running.master, program) if running else "does not run"
             if obstacle:
                 self.as_a_whole[name] = obstacle
         return [name for name in self.chained if name not in self.as_a_whole]

@@ -69,6 +69,28 @@ def test_directories_and_environments_that_stand_in_the_way(tmp_path: Path, monk
     assert _uwsgi_chain.obstacle(text, os.getpid()) == f"no {trigger}"
 
 
+def test_a_master_that_executes_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exe, me = os.path.realpath(f"/proc/{os.getpid()}/exe"), os.getpid()
+    for number, python in (("1", exe), ("2", "/bin/sh")):
+        (tmp_path / number / "bin").mkdir(parents=True)
+        (tmp_path / number / "lib/python3.11/site-packages").mkdir(parents=True)
+        (tmp_path / number / "bin/uwsgi").write_text("#!x\n")
+        (tmp_path / number / "bin/python").symlink_to(python)
+    assert _uwsgi_chain.replaced("", me) == ""
+    assert _uwsgi_chain.replaced("/nowhere/uwsgi", me) == ""
+    assert _uwsgi_chain.replaced(exe, me) == ""
+    assert _uwsgi_chain.replaced("/bin/sh", me) == "/bin/sh"
+    assert _uwsgi_chain.replaced(f"{tmp_path}/1/bin/uwsgi", me) == ""
+    assert _uwsgi_chain.replaced(f"{tmp_path}/2/bin/uwsgi", me) == f"{tmp_path}/2/bin/python"
+    there, mapped = tmp_path / "1/lib/python3.11/site-packages/pyuwsgi.so", tmp_path / "pyuwsgi.so"
+    monkeypatch.setattr(_uwsgi_chain, "_mapped", lambda master: {str(mapped)})
+    for path, text in ((there, "1"), (mapped, "1")):
+        path.write_text(text)
+    assert _uwsgi_chain.replaced(f"{tmp_path}/1/bin/uwsgi", me) == ""
+    there.write_text("2")
+    assert _uwsgi_chain.replaced(f"{tmp_path}/1/bin/uwsgi", me) == str(mapped)
+
+
 def test_every_pull_is_a_later_second(tmp_path: Path) -> None:
     trigger = tmp_path / "x.chain"
     trigger.touch()
