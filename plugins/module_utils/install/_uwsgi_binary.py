@@ -12,7 +12,7 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequ
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, run
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _elf
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _uwsgi_options
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _uwsgi_values
 
 PLUGIN_DIRS = ("/usr/lib/uwsgi/plugins", "/usr/lib/uwsgi")
 
@@ -125,7 +125,7 @@ class UwsgiCheck(WebstackModule):
         somaxconn = _somaxconn()
         texts: Dict[Tuple[str, Tuple[str, ...]], Set[str]] = {}
         for service in self.params["services"]:
-            texts.setdefault(self._program(service), set()).update(_uwsgi_options.texts(service["options"]))
+            texts.setdefault(self._program(service), set()).update(_uwsgi_values.texts(service["options"]))
         for service in self.params["services"]:
             program = self._program(service)
             self._check(service, somaxconn, program, tuple(sorted(texts[program])))
@@ -143,7 +143,7 @@ class UwsgiCheck(WebstackModule):
         if listen.isdigit() and int(listen) > somaxconn:
             raise WebstackError("service %s: uwsgi.options.listen is %s, but this host allows %d (net.core.somaxconn); raise the one or lower the other"
                                 % (name, listen, somaxconn))
-        wrong = _uwsgi_options.not_a_number(options)
+        wrong = _uwsgi_values.not_a_number(options)
         if wrong:
             raise WebstackError("service %s: uwsgi.options.%s" % (name, wrong))
         if not os.path.exists(binary):
@@ -156,7 +156,7 @@ class UwsgiCheck(WebstackModule):
             version = run([binary, "--version"], check=False).stdout.strip()
             raise WebstackError("service %s: uwsgi.options: uWSGI %s%s has no option %s" % (
                 name, version, " with the plugins %s" % ", ".join(plugins) if plugins else "", unknown))
-        wrong = _uwsgi_options.flag_with_text(said, options)
+        wrong = _uwsgi_values.flag_with_text(said, options)
         if wrong:
             raise WebstackError("service %s: uwsgi.options.%s" % (name, wrong))
 

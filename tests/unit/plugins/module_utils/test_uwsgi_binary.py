@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _uwsgi_binary, _uwsgi_options, _uwsgi_wrapper
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _uwsgi_binary, _uwsgi_values, _uwsgi_wrapper
 
 HELP = """Usage: /usr/bin/uwsgi-core [options...]
     -s|--socket                           bind to the specified UNIX/TCP socket using default protocol
@@ -35,16 +35,16 @@ def test_options_of_a_help_text() -> None:
     ({"reload-mercy": [5, ""]}, "reload-mercy is '', but uWSGI reads a number there"),
 ])
 def test_numbers(options: Dict[str, Any], wrong: Optional[str]) -> None:
-    assert _uwsgi_options.not_a_number(options) == wrong
+    assert _uwsgi_values.not_a_number(options) == wrong
 
 
 def test_flags() -> None:
     options = {"master": "maybe", "vacuum": "yes", "need-app": True, "so-send-timeout": 5, "uid": "www-data", "stop": "/run/x.pid", "pythonpath": ["/a", "/b"]}
-    assert _uwsgi_options.texts(options) == ["master", "pythonpath", "uid"]  # nothing that uWSGI would do at once
+    assert _uwsgi_values.texts(options) == ["master", "pythonpath", "uid"]  # nothing that uWSGI would do at once
     said = "/usr/bin/uwsgi: option '--master' doesn't allow an argument\ngetopt_long() error\n"
-    assert _uwsgi_options.flag_with_text(said, options) == "master is 'maybe', but it takes no value; write true or false"
-    assert _uwsgi_options.flag_with_text(said, {"uid": "x"}) is None  # another service's
-    assert _uwsgi_options.flag_with_text("", options) is None
+    assert _uwsgi_values.flag_with_text(said, options) == "master is 'maybe', but it takes no value; write true or false"
+    assert _uwsgi_values.flag_with_text(said, {"uid": "x"}) is None  # another service's
+    assert _uwsgi_values.flag_with_text("", options) is None
 
 
 def test_uwsgi_is_asked_once_about_flags_and_options(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any, List, Mapping, Optional
 
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._uwsgi_options import IMMEDIATE
+
 NUMBERS = frozenset("""
     alarm-freq alarm-msg-size async backtrace-depth body-read-warning buffer-size cache cache-blocksize cache-expire-freq cache-store-sync
     cheaper cheaper-busyness-backlog-alert cheaper-busyness-backlog-multiplier cheaper-busyness-backlog-nonzero cheaper-busyness-backlog-step
@@ -36,11 +38,8 @@ NUMBERS = frozenset("""
 """.split())
 """Options that need an argument and are parsed by uwsgi_opt_set_int, _64bit, _16bit or _megabytes (2.0.19 to 2.0.30; core and plugins)."""
 
-_AT_ONCE = re.compile(
-    r"(.|xml.*|config|fallback-config|set(-.*)?|declare-option.*|resolve|for.*|if.*|else|blacklist|whitelist|include|inject-.*|stop|reload|pause|suspend|resume"
-    r"|connect-and-read|extract|i?print.*|signal|umask|flock.*|immediate-.*|ini.*|ya?ml|json|js|ienv|early-.*|(need-)?plugins?(-dir)?|dlopen|binary-.*|exit"
-    r"|build-plugin|ldap.*|.*-ini-paste.*)\Z")
-"""Options that uWSGI carries out while it reads its command line (UWSGI_OPT_IMMEDIATE): all of those that take a value."""
+_AT_ONCE = re.compile(r"(.|(end-?)?(for|if).*|else|declare-option.*|resolve|xml.*|i?print.*|ienv|early-.*|build-plugin|ldap.*|.*-ini-paste.*)\Z")
+"""More options than IMMEDIATE has that uWSGI carries out while it reads its command line; it is asked about none of them."""
 
 _SWITCHES = ("true", "false", "on", "off", "yes", "no")
 
@@ -57,7 +56,8 @@ def not_a_number(options: Mapping[str, Any]) -> Optional[str]:
 
 def texts(options: Mapping[str, Any]) -> List[str]:
     """The options with a text that no flag can have; uWSGI can be asked about them without anything being done. Pure."""
-    return sorted(name for name, value in options.items() if not _AT_ONCE.match(name) and _text(value) is not None)
+    return sorted(name for name, value in options.items()
+                  if name not in IMMEDIATE and not _AT_ONCE.match(name) and _text(value) is not None)
 
 
 def flag_with_text(said: str, options: Mapping[str, Any]) -> Optional[str]:
