@@ -75,6 +75,7 @@ def options(service: Service) -> dict[str, Any]:
     }
     if program(service):
         del assumed["plugins"]
+        assumed["reload-os-env"] = True  # see _uwsgi_wrapper.fitting
     if uwsgi.get("stats"):
         assumed["stats"] = stats(service)
     if not unix_socket(uwsgi["socket"]):

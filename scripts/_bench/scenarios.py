@@ -14,7 +14,7 @@ STATE = CACHE / "molecule"
 SUITES = ("bullseye", "bookworm", "trixie")
 """What the hosts in extensions/molecule/inventory/hosts.yml are made of."""
 
-ORDER = ("default", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "units", "matrix", "discover", "convert", "rollback")
+ORDER = ("default", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "vassals", "units", "matrix", "discover", "convert", "rollback")
 """Scenarios that run first, in this order; the others follow by name."""
 
 TIMEOUT = 1800

@@ -40,10 +40,14 @@ exec "$program" --binary-path "$again" "$@"
 
 
 def fitting(content: str, binary: str) -> str:
-    """A vassal's text for the program that runs it: one from PyPI has Python built in and must not load the distribution's plugin. Pure."""
+    """A vassal's text for the program that runs it. Pure.
+
+    One from PyPI has Python built in and must not load the distribution's plugin; pyuwsgi's interpreter has read its environment before uWSGI adds
+    to it, and only ``reload-os-env`` brings that into the application's os.environ.
+    """
     if (program_of(content) or binary).startswith("/usr/bin/"):
         return content
-    return re.sub(r"(?m)^plugins? = python3?\n", "", content)
+    return re.sub(r"(?m)^plugins? = python3?\n", "" if "\nreload-os-env = " in content else "reload-os-env = true\n", content)
 
 
 ROTATION = """# %s

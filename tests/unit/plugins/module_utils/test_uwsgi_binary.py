@@ -82,6 +82,7 @@ def test_the_program_of_a_vassal() -> None:
     assert _uwsgi_wrapper.program_of(text) == "/srv/x/.venv/bin/uwsgi"
     assert _uwsgi_wrapper.program_of("[uwsgi]\n") == ""
     assert "plugins = python3" not in _uwsgi_wrapper.fitting(text, "/usr/bin/uwsgi")
+    assert _uwsgi_wrapper.fitting("[uwsgi]\nplugin = python\nenv = A=1\n", "/opt/x/bin/uwsgi") == "[uwsgi]\nreload-os-env = true\nenv = A=1\n"
     assert "plugins = router_http" in _uwsgi_wrapper.fitting(text, "/usr/bin/uwsgi")
     assert _uwsgi_wrapper.fitting("plugins = python3\n", "/usr/bin/uwsgi") == "plugins = python3\n"
 
