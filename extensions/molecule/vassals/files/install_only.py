@@ -39,6 +39,8 @@ with tarfile.open(sys.argv[1], "w:gz", compresslevel=1) as archive:
         archive.addfile(link)
     for library in (PREFIX / "lib").glob("libpython*.so*"):
         archive.add(library, "python/lib/" + library.name)
+    for wheel in (PREFIX / "share/python-wheels").glob("*.whl"):  # Debian 11's pip has its libraries there
+        archive.add(wheel, "python/share/python-wheels/" + wheel.name)
     stdlib = pathlib.Path(sysconfig.get_path("stdlib"))
     for directory, names, files in os.walk(stdlib):
         names[:] = [name for name in names if name not in LEFT_OUT and not name.startswith("config-")]
