@@ -231,11 +231,11 @@ def _ledger(rows: Ledger, whole: bool) -> str:
     buttons = "".join(f'<button type="button" value="{escape(status)}" aria-pressed="{str(not status).lower()}">{escape(status or "all")}'
                       f"<i>{number}</i></button>" for status, number in numbers)
     choice = "".join(f'<option value="{escape(kind)}">{escape(kind)}</option>' for kind in kinds)
-    top = (f'<div class="filters" data-rows="ledger">{buttons}<select aria-label="Kind"><option value="">every kind</option>{choice}</select>'
-           '<input type="search" placeholder="Search" aria-label="Search the ledger"><output></output></div>')
+    filters = (f'<div class="filters" data-rows="ledger">{buttons}<select aria-label="Kind"><option value="">every kind</option>{choice}</select>'
+               '<input type="search" placeholder="Search" aria-label="Search the ledger"><output></output></div>')
     body = "".join(_entry(row) for row in ordered)
     head = "<thead><tr><th>Status</th><th>Kind</th><th>What</th><th>Belongs to</th><th>Evidence</th></tr></thead>"
-    return _table("ledger", "Ledger", lead, f'{top}<table class="stack rows">{head}<tbody>{body}</tbody></table>')
+    return _table("ledger", "Ledger", lead, f'{filters}<table class="stack rows">{head}<tbody>{body}</tbody></table>')
 
 
 def _entry(row: dict[str, Any]) -> str:

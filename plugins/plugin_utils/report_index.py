@@ -63,10 +63,10 @@ def index(summaries: list[Summary]) -> str:
     numbers += [(total("kept"), "kept", ""), (total("external"), "external", ""), (total("unexplained"), "unexplained", "blocked")]
     head = ('<thead><tr><th>Host</th><th>Services</th><th>Verdicts</th><th class="number">Kept</th><th class="number">External</th>'
             '<th class="number">Unexplained</th></tr></thead>')
-    top = ('<div class="filters" data-rows="hosts"><input type="search" placeholder="Search hosts and services" aria-label="Search hosts and services">'
-           "<output></output></div>")
+    search = ('<div class="filters" data-rows="hosts"><input type="search" placeholder="Search hosts and services" aria-label="Search hosts and services">'
+              "<output></output></div>")
     body = "".join(map(_line, ordered))
-    table = (f'<div class="card">{top}<table class="stack hosts">{head}<tbody>{body}</tbody></table></div>' if ordered
+    table = (f'<div class="card">{search}<table class="stack hosts">{head}<tbody>{body}</tbody></table></div>' if ordered
              else '<div class="card soft">There is no plan here yet.</div>')
     return frame("Web services of all hosts", f'<header><p class="eyebrow">Web services of</p><h1>{count(len(ordered), "host")}</h1></header>{tiles(numbers)}'
                  f'<section id="hosts">{table}</section>')

@@ -101,6 +101,8 @@ def types(report: Report) -> None:
     ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults", "tests/property") if (ROOT / path).is_dir()]
     report.check("mypy scripts and tests", [control.tool("mypy"), *config, *ours],
                  env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults:{ROOT}/tests/property"})
+    # By itself: its conftest has the name of another one.
+    report.check("mypy tests of the report", [control.tool("mypy"), *config, "tests/report"], env={"MYPYPATH": f"{control.TREE}:{ROOT}/tests/report"})
 
 
 def lint(report: Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import queue
 import subprocess
 import threading
@@ -41,7 +42,7 @@ class Browser:
     def _read(self) -> None:
         assert self.process.stdout is not None
         rest = b""
-        while data := self.process.stdout.read1(1 << 16):  # type: ignore[attr-defined]
+        while data := os.read(self.process.stdout.fileno(), 1 << 16):
             *whole, rest = (rest + data).split(b"\0")
             for text in whole:
                 self.messages.put(json.loads(text))

@@ -102,10 +102,10 @@ def test_without_a_script(browser: Browser) -> None:
     browser.call("DOM.enable")
     document = browser.call("DOM.getDocument")["root"]["nodeId"]
     row = browser.call("DOM.querySelector", nodeId=document, selector=".rows tbody tr")["nodeId"]
-    top = browser.call("DOM.querySelector", nodeId=document, selector=".filters")["nodeId"]
+    filters = browser.call("DOM.querySelector", nodeId=document, selector=".filters")["nodeId"]
     assert browser.call("DOM.getBoxModel", nodeId=row)["model"]["height"] > 0
     with pytest.raises(RuntimeError, match="box model"):
-        browser.call("DOM.getBoxModel", nodeId=top)
+        browser.call("DOM.getBoxModel", nodeId=filters)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -16,6 +16,19 @@ Sections = Dict[Tuple[str, str], List[str]]
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"', "'": "'", "s": " "}
 
 
+def shown(text: str) -> List[Dict[str, str]]:
+    """What ``systemctl show`` prints of each unit, by property; the values of one that comes several times (EnvironmentFiles, ExecStart) stand on lines."""
+    found = []
+    for block in text.split("\n\n"):
+        values: Dict[str, str] = {}
+        for line in block.splitlines():
+            key, equal, value = line.partition("=")
+            if equal:
+                values[key] = values[key] + "\n" + value if values.get(key) else value
+        found.append(values)
+    return found
+
+
 def parse(texts: Iterable[str]) -> Sections:
     """A unit and its drop-ins as one; an empty value forgets what stood before it."""
     found: Sections = {}

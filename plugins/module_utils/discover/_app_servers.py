@@ -87,9 +87,7 @@ def program(exe: str, argv: Sequence[str], cwd: str = "", name: str = "") -> Pro
             return Program(path, module, kind, "%s %s" % (path, module))
         if word in _WITH_VALUE.get(kind, ()):
             index += 2
-        elif word.startswith(("-", "+")) and word not in ("-", "--"):
-            index += 1
-        elif word in ("-", "--"):
+        elif word.startswith(("-", "+")):
             index += 1
         elif kind == "java":
             return Program(path, "-m " + word, kind, "%s %s" % (path, word))

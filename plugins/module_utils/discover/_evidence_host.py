@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import Process, Sockets
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_needs, _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_files, _evidence_needs, _nginx_text
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -93,7 +93,7 @@ def nginx(table: Dict[int, Process]) -> Tuple[Optional[Dict[str, Any]], List[str
     error = ""
     if rc != 0 and os.geteuid() != 0:
         main = next((value for flag, value in zip(arguments[0::2], arguments[1::2]) if flag == "-c"), "/etc/nginx/nginx.conf")
-        text = _nginx_text.gather(main, _read_or_nothing, lambda pattern: sorted(glob.glob(pattern)))
+        text = _nginx_text.gather(main, _evidence_files.text, lambda pattern: sorted(glob.glob(pattern)))
         blind.append("nginx -T needs root; nginx's configuration was read from %s and the files that it includes" % main)
     elif rc != 0:
         emergencies = [line for line in errors.splitlines() if "[emerg]" in line] or errors.strip().splitlines() or ["no output"]
@@ -104,14 +104,6 @@ def nginx(table: Dict[int, Process]) -> Tuple[Optional[Dict[str, Any]], List[str
     match = re.search(r"nginx/(\S+)", version)
     return {"version": match.group(1) if match else "", "binary": binary, "config": next(iter(parts), ""), "user": user_name(worker.uid),
             "group": group_name(worker.gid), "text": _nginx_text.clean(text), "error": error}, blind
-
-
-def _read_or_nothing(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-            return handle.read()
-    except OSError:
-        return ""
 
 
 def _nginx_arguments(title: str) -> List[str]:

@@ -104,15 +104,7 @@ def _show(blind: List[str]) -> List[Dict[str, str]]:
                           stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}, check=False)
     if done.returncode:
         blind.append("systemd could not be asked for its units: %s" % (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no output"])[-1])
-    found = []
-    for block in done.stdout.decode("utf-8", "replace").split("\n\n"):
-        values: Dict[str, str] = {}
-        for line in block.splitlines():
-            key, equal, value = line.partition("=")
-            if equal:
-                values[key] = values[key] + "\n" + value if values.get(key) else value
-        found.append(values)
-    return found
+    return _unit_text.shown(done.stdout.decode("utf-8", "replace"))
 
 
 def _loaded(values: Dict[str, str], package_of: Callable[[str], Optional[str]], blind: List[str]) -> Optional[Unit]:

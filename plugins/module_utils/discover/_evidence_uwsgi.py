@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Optional, Tuple
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths, _unit_text
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import Process, Sockets, tree
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _uwsgi_config
 
@@ -98,17 +98,7 @@ def unit_properties(units: Iterable[str]) -> Dict[str, Dict[str, str]]:
         return {}
     done = subprocess.run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), *names], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           stdin=subprocess.DEVNULL, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}, check=False)
-    found = {}
-    for block in done.stdout.decode("utf-8", "replace").split("\n\n"):
-        values: Dict[str, str] = {}
-        for line in block.splitlines():
-            key, equal, value = line.partition("=")
-            if equal:
-                # EnvironmentFiles and ExecStart may come several times
-                values[key] = values[key] + "\n" + value if values.get(key) else value
-        if values.get("Id"):
-            found[values["Id"]] = values
-    return found
+    return {values["Id"]: values for values in _unit_text.shown(done.stdout.decode("utf-8", "replace")) if values.get("Id")}
 
 
 def manager_environment() -> Dict[str, str]:
