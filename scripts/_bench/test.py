@@ -1,6 +1,6 @@
 """Runs the tests, all or a part.
 
-    ./scripts/test                            everything (at most 40 minutes on 2 cores)
+    ./scripts/test                            everything (about an hour on 2 cores)
     ./scripts/test unit                       pytest over tests/unit
     ./scripts/test types                      mypy
     ./scripts/test lint                       ruff, ansible-lint, the roles' READMEs, changelog and documentation
