@@ -122,8 +122,10 @@ def app_servers(view: View) -> List[Dict[str, Any]]:
         above = view.table.get(process.parent)
         if server is not None and (above is None or _app_servers.known(view.program(above), above.argv) != server):
             masters.append((process, server))
-        elif server is None and view.listens(process) and not view.is_package(process) and not (above is not None and view.listens(above)):
-            masters.append((process, None))
+        elif server is None and view.listens(process) and not view.is_package(process):
+            # systemd, which listens for others, is nobody's master
+            if above is None or above.pid == 1 or above.unit != process.unit or not view.listens(above):
+                masters.append((process, None))
     for process, server in masters:
         if process.pid not in view.of:
             found.append(_describe(view, process, server))
