@@ -83,7 +83,10 @@ def read(package_of: Callable[[str], Optional[str]], running: Iterable[Tuple[str
     """(units, what could not be read). ``running`` are (unit, user) of users' units that have processes."""
     blind: List[str] = []
     found: Dict[Tuple[str, str], Unit] = {}
-    for values in _show(blind):
+    shown = _show(blind, ["*" + kind for kind in _KINDS])
+    # What a timer starts is out of systemd's memory while it does not run.
+    started = sorted({name for values in shown for name in values.get("Triggers", "").split()} - {values.get("Id") for values in shown})
+    for values in shown + (_show(blind, started) if started else []):
         unit = _loaded(values, package_of, blind)
         if unit is not None:
             found[unit.name, ""] = unit
@@ -96,11 +99,11 @@ def read(package_of: Callable[[str], Optional[str]], running: Iterable[Tuple[str
     return [found[key] for key in sorted(found)], blind
 
 
-def _show(blind: List[str]) -> List[Dict[str, str]]:
-    """``systemctl show`` of everything that is loaded, in one call."""
+def _show(blind: List[str], names: Iterable[str]) -> List[Dict[str, str]]:
+    """``systemctl show`` of units, in one call; a pattern stands for those in systemd's memory."""
     if not os.path.isdir("/run/systemd/system"):
         return []
-    done = subprocess.run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), *("*" + kind for kind in _KINDS)], stdout=subprocess.PIPE,
+    done = subprocess.run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), *names], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}, check=False)
     if done.returncode:
         blind.append("systemd could not be asked for its units: %s" % (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no output"])[-1])

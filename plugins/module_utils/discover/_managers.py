@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Configuration managers of a host: what they manage, how they run and when next. A further one is a line in ``MANAGERS``.
 
-What is told is what lies on the host: Puppet's resources.txt of its last run, the files that Chef has backed up before it changed them, the
+What is told is what lies on the host: the resources of Puppet's last run, the files that Chef has backed up before it changed them, the
 promises of CFEngine, the checkout of ansible-pull, the states that Salt has cached.
 """
 
@@ -62,19 +62,21 @@ def _files_below(top: str, ends: Tuple[str, ...]) -> Iterator[str]:
 # -- what each of them tells
 
 _PUPPET_STATE = ("/opt/puppetlabs/puppet/cache/state", "/var/cache/puppet/state", "/var/lib/puppet/state")
+_PUPPET_KINDS = {"file": "file", "file_line": "file", "concat": "file", "service": "service", "package": "package", "cron": "cron", "user": "user"}
 
 
 def _puppet(_commands: List[str], blind: List[str]) -> Managed:
-    """resources.txt and classes.txt, which each run writes (Puppet's configuration reference, resourcefile and classfile)."""
+    """The resources of the last run (an agent's resources.txt, the report of a ``puppet apply``) and its classes: resourcefile, lastrunreport, classfile."""
     found: Managed = {}
     for top in _PUPPET_STATE:
-        path = os.path.join(top, "resources.txt")
-        for line in _lines(path, blind) if os.path.exists(path) else []:
-            match = re.fullmatch(r"(file|service|package|cron|user|file_line|concat)\[(.+)\]", line.strip())
-            if match:
-                kind = "file" if match.group(1) in ("file_line", "concat") else match.group(1)
-                if kind != "file" or match.group(2).startswith("/"):
-                    found.setdefault(kind, set()).add(match.group(2).rstrip("/"))
+        resources = []
+        for name, shape in (("resources.txt", r"(\w+)\[(.+)\]"), ("last_run_report.yaml", r"resource: \W?(\w+)\[(.+)\]\W?")):
+            path = os.path.join(top, name)
+            resources += [re.fullmatch(shape, line.strip()) for line in (_lines(path, blind) if os.path.exists(path) else [])]
+        for match in filter(None, resources):
+            kind, title = _PUPPET_KINDS.get(match.group(1).lower()), match.group(2)
+            if kind and (kind != "file" or title.startswith("/")):
+                found.setdefault(kind, set()).add(title.rstrip("/"))
         path = os.path.join(top, "classes.txt")
         for line in _lines(path, blind) if os.path.exists(path) else []:
             if re.fullmatch(r"[a-z][\w:]*", line.strip()) and line.strip() not in ("settings", "default"):

@@ -81,6 +81,8 @@ def test_what_they_manage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "classes.txt").write_text("settings\nprofile::web\n")
     monkeypatch.setattr(_managers, "_PUPPET_STATE", (str(tmp_path),))
     assert _managers._puppet([], []) == {"file": {"/etc/nginx/x"}, "service": {"nginx"}, "class": {"profile::web"}}
+    (tmp_path / "last_run_report.yaml").write_text("resource_statuses:\n  File[/etc/a b]:\n    resource: File[/etc/a b]\n    resource: Exec[canary]\n")
+    assert _managers._puppet([], [])["file"] == {"/etc/nginx/x", "/etc/a b"}
     (tmp_path / "pull").mkdir()
     (tmp_path / "pull/site.yml").write_text("- hosts: all\n  tasks:\n    - template:\n        src: a\n        dest: /etc/uwsgi/shop.ini\n"
                                             "    - ansible.builtin.systemd_service:\n        name: shop\n        state: started\n")
@@ -123,7 +125,7 @@ def test_units_as_systemctl_shows_them(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "override.conf").write_text("[Service]\nExecStart=\nExecStart=/srv/shop/run --password canary\n")
     (tmp_path / "50-webstack.conf").write_text("[Service]\nUser=root\n")
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in SHOW.format(top=tmp_path).split("\n\n")]
-    monkeypatch.setattr(_evidence_systemd, "_show", lambda blind: blocks)
+    monkeypatch.setattr(_evidence_systemd, "_show", lambda blind, names: blocks)
     owned = {str(tmp_path / name): "p" for name in ("ssh.service", "cron.service")}
     units = {unit.name: unit for unit in _evidence_systemd.read(owned.get)[0] if unit.path.startswith(str(tmp_path))}
     assert sorted(units) == ["cron.service", "ssh.service", "worker@1.service"]
