@@ -57,7 +57,8 @@ def managed(service: Service) -> bool:
 def bare(service: Service) -> bool:
     """Whether the collection brings a service's code, and nobody its environment: it gets the interpreter as it is, in an environment without a lock."""
     python, code = service["python"], service["code"]
-    return "requirements" not in python and any(key in code for key in SOURCES) and _inside(python["venv"], code["path"])
+    named = any(render_uwsgi.ALIASES.get(option, option) == "virtualenv" for option in service["uwsgi"]["options"])
+    return "requirements" not in python and not named and any(key in code for key in SOURCES) and _inside(python["venv"], code["path"])
 
 
 def _check_code(service: Service, tops: dict[str, str]) -> None:

@@ -83,7 +83,8 @@ def test_code_without_a_lock_gets_the_interpreter_as_it_is() -> None:
     given = services(
         {"name": "a", "code": {"source": "x"}, "python": {"version": "3.11"}},
         {"name": "b", "code": {"source": "x"}, "python": {"system_site_packages": False}},
-        {"name": "c", "code": {"source": "x"}, "python": {"venv": "/opt/c"}}, {"name": "d"})
+        {"name": "c", "code": {"source": "x"}, "python": {"venv": "/opt/c"}}, {"name": "d"},
+        {"name": "e", "code": {"source": "x"}, "uwsgi": {"options": {"home": "/usr"}}})
     assert install_args.venvs(given) == [
         {"name": "a", "path": "/srv/a/current/.venv", "requirements": "", "system_site_packages": True, "version": "3.11"},
         {"name": "b", "path": "/srv/b/current/.venv", "requirements": "", "system_site_packages": False}]
