@@ -94,6 +94,7 @@ class WebstackModule(ABC):
         self.params: Dict[str, Any] = module.params
         self.check_mode: bool = module.check_mode
         self.changed = False
+        self.settled = True  # in check mode: a real run would write nothing at all, not even notes of its own, which are no change to tell
         self.diffs: List[Dict[str, str]] = []
         self.result: Dict[str, Any] = {}
 

@@ -84,6 +84,6 @@ class Lookahead(WebstackModule):
             module.run()
         except Exception:  # whatever it is, the module itself meets it next and reports it
             return None
-        if module.changed or shell.warned or any(module.result.get(key) for key in _ASKED_FOR):
+        if module.changed or not module.settled or shell.warned or any(module.result.get(key) for key in _ASKED_FOR):
             return None
         return {"changed": False, "diff": [], **module.result}

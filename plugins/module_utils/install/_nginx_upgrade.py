@@ -43,16 +43,22 @@ exit 0
 """policy-rc.d that forbids the scripts of our own apt to stop or start nginx; anything else is asked of the host's own."""
 
 
+def left() -> bool:
+    """Whether a run that was killed left our policy-rc.d."""
+    if os.path.lexists(ASIDE) or not os.path.lexists(POLICY):
+        return os.path.lexists(ASIDE)
+    with open(POLICY, encoding="utf-8", errors="replace") as handle:
+        return _own_files.MARK in handle.read(500)
+
+
 def clean() -> None:
     """Put the host's own policy-rc.d back where a killed run left ours."""
     if os.path.lexists(ASIDE):
         os.replace(ASIDE, POLICY)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(ASIDE)  # rename(2) leaves two names of one file alone
-    elif os.path.lexists(POLICY):
-        with open(POLICY, encoding="utf-8", errors="replace") as handle:
-            if _own_files.MARK in handle.read(500):
-                os.unlink(POLICY)
+    elif left():
+        os.unlink(POLICY)
 
 
 @contextlib.contextmanager

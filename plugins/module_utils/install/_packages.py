@@ -335,6 +335,7 @@ class Packages(WebstackModule):
 
     def _take_over(self) -> None:
         """Have the running nginx be the one that is installed, also when the run that installed it has ended before."""
+        self.settled = not _nginx_upgrade.left()
         if not self.check_mode:
             _nginx_upgrade.clean()
         pid = _nginx_upgrade.master()

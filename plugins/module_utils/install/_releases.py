@@ -50,9 +50,14 @@ def exchange(one: str, other: str) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), one, None, other)
 
 
+def leads(path: str, target: str) -> bool:
+    """Whether a symbolic link is there and as it should be."""
+    return os.path.islink(path) and os.readlink(path) == target
+
+
 def link(target: str, path: str) -> None:
     """Make or change a symbolic link in one step."""
-    if os.path.islink(path) and os.readlink(path) == target:
+    if leads(path, target):
         return
     temporary = os.path.join(os.path.dirname(path), ".webstack-link-%d" % os.getpid())
     with contextlib.suppress(FileNotFoundError):
@@ -145,9 +150,13 @@ class Releases:
 
     # Doing.
 
+    def lacks(self, **changes: Any) -> bool:
+        """Whether the record says something else."""
+        return any(self.record.get(key) != value for key, value in changes.items())
+
     def save(self, **changes: Any) -> None:
         """Change the record, when that changes anything."""
-        if any(self.record.get(key) != value for key, value in changes.items()):
+        if self.lacks(**changes):
             self.record.update(changes)
             _journal.write_private(_paths.release_record(self.name), json.dumps(self.record, indent=1, sort_keys=True) + "\n")
 
@@ -216,6 +225,11 @@ class Releases:
 
     # Taking over what was there before there were releases.
 
+    def adopted(self, state: Sequence[str], venv: Optional[str]) -> bool:
+        """Whether ``adopt`` has nothing to do."""
+        places = [self.path] + ([venv] if venv else [])
+        return not any(os.path.isdir(place) and not os.path.islink(place) for place in places) and all(map(self._shared, state))
+
     def adopt(self, state: Sequence[str], venv: Optional[str]) -> None:
         """Make a directory that stands at ``code.path`` the first release, and its ``state`` (paths inside) shared, each in one step.
 
@@ -241,10 +255,14 @@ class Releases:
             raise WebstackError("service %s: %s could not be taken over as a release in one step (%s); stop the service, move the directory away and run again"
                                 % (self.name, exc.filename or self.path, exc.strerror)) from exc
 
+    def _shared(self, path: str) -> bool:
+        """Whether a path inside the code leads to what the releases share, or there is nothing to share yet."""
+        target = os.path.join(self.shared, os.path.relpath(path, self.path))
+        return not os.path.lexists(path) or os.path.islink(path) or os.path.realpath(path) == os.path.realpath(target) and not os.path.islink(target)
+
     def _share(self, path: str) -> None:
         target = os.path.join(self.shared, os.path.relpath(path, self.path))
-        real = os.path.realpath(path)
-        if not os.path.lexists(path) or os.path.islink(path) or real == os.path.realpath(target) and not os.path.islink(target):
+        if self._shared(path):
             return
         if os.path.isdir(target) and not os.path.islink(target) and not os.listdir(target):
             os.rmdir(target)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _users
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, run
@@ -109,6 +109,7 @@ class Webapps(WebstackModule):
             if not self.check_mode:
                 self.changed, self.diffs = False, []
                 return
+        self.settled = all(self._settled(plan, self._service(name)) for name, plan in self.plans.items())
         if not self.check_mode:
             self._act()
 
@@ -245,8 +246,7 @@ class Webapps(WebstackModule):
             self.host = _users.known()
         for name, plan in self.plans.items():
             service = self._service(name)
-            outside = service["venv"] if service["venv"] and not _webapp_releases.inside(service, [service["venv"]]) else None
-            plan.releases.adopt([os.path.join(plan.releases.path, path) for path in _webapp_releases.state(service)], outside if plan.venv else None)
+            plan.releases.adopt(*self._adoptable(plan, service))
         for directory in self.directories:
             self._make(directory)
         for secret in self.secrets:
@@ -277,11 +277,26 @@ class Webapps(WebstackModule):
         """Have the release beside the one that runs, and note that it is wanted; who runs the service takes it up."""
         if plan.fresh:
             _webapp_releases.make(plan, service, self.host)
-        venv = service["venv"]
-        if venv and plan.venv and not _webapp_releases.inside(service, [venv]):
+        venv = self._outside(plan, service)
+        if venv:
             os.makedirs(os.path.dirname(venv), mode=0o755, exist_ok=True)
             _releases.link(os.path.join(plan.releases.path, _releases.VENV), venv)
-        plan.releases.save(path=plan.releases.path, wanted=plan.release, keep=service["keep"], pinned=plan.pinned)
+        plan.releases.save(**_note(plan, service))
+
+    @staticmethod
+    def _outside(plan: _webapp_releases.Plan, service: Mapping[str, Any]) -> Optional[str]:
+        """The service's environment when it lies outside the code: there it is a link to that of the release."""
+        return service["venv"] if service["venv"] and plan.venv and not _webapp_releases.inside(service, [service["venv"]]) else None
+
+    def _adoptable(self, plan: _webapp_releases.Plan, service: Mapping[str, Any]) -> Tuple[List[str], Optional[str]]:
+        """State inside the code, and an environment outside it, which may stand there as directories of their own."""
+        return [os.path.join(plan.releases.path, path) for path in _webapp_releases.state(service)], self._outside(plan, service)
+
+    def _settled(self, plan: _webapp_releases.Plan, service: Mapping[str, Any]) -> bool:
+        """Whether nothing is to be noted of a release, taken over or linked."""
+        venv = self._outside(plan, service)
+        linked = venv is None or _releases.leads(venv, os.path.join(plan.releases.path, _releases.VENV))
+        return linked and plan.releases.adopted(*self._adoptable(plan, service)) and not plan.releases.lacks(**_note(plan, service))
 
     @staticmethod
     def _forget(name: str) -> None:
@@ -289,6 +304,11 @@ class Webapps(WebstackModule):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         _webapp_files.remove_if_empty(_paths.service_state(name))
+
+
+def _note(plan: _webapp_releases.Plan, service: Mapping[str, Any]) -> Dict[str, Any]:
+    """What is noted of a release that is wanted."""
+    return {"path": plan.releases.path, "wanted": plan.release, "keep": service["keep"], "pinned": plan.pinned}
 
 
 def _describe(path: str) -> str:
