@@ -15,7 +15,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, model, plan_file, plan_text, planner, report
+from ansible_collections.gantry.webstack.plugins.plugin_utils import model, plan_file, plan_text, planner, report, strict
 
 
 class ActionModule(ActionBase):
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
             if options["reuse"] and os.path.exists(path):
                 plan = model.loads(_read(path) or "", path)
                 return {**result, "changed": False, "plan": plan, "reused": True, "ledger": [], "edits": [], "conflicts": [],
-                        "summary": planner.summary(plan), "refusal": ledger.refusal(options["host"], plan.get("unexplained", []), page)}
+                        "summary": planner.summary(plan), "refusal": strict.refusal(options["host"], plan.get("unexplained", []), page)}
             kept = [{key: value for key, value in item.items() if value is not None} for item in options["kept"]]
             evidence = self._evidence(task_vars, result)
             found, entries = planner.explain(options["host"], evidence, kept)
@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
         result.setdefault("warnings", []).extend(plan_file.warnings(update.conflicts, path, base is not None))
         result.update(changed=bool(differing), plan=plan, reused=False, ledger=entries, edits=update.edits, conflicts=update.conflicts,
                       summary=[*planner.summary(plan, entries), *plan_file.summary(update)],
-                      refusal=ledger.refusal(options["host"], plan.get("unexplained", []), page))
+                      refusal=strict.refusal(options["host"], plan.get("unexplained", []), page))
         if differing:
             result["diff"] = _diff(path, before or "", update.text, [file for file in differing if file != path])
         return result

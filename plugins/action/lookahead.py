@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.gantry.webstack.plugins.module_utils.install._webapp_releases import placed
 from ansible_collections.gantry.webstack.plugins.plugin_utils import phase
 
 
@@ -22,14 +23,20 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look, and keep the answers of the modules that have nothing to do, by what their calls are known by."""
         result = super().run(tmp, task_vars)
-        calls = [(str(given["module"]), dict(given["args"])) for given in self._task.args.get("calls") or [] if given.get("only", True)]
+        calls = [{"module": str(given["module"]), "args": dict(given["args"]), "staged": bool(given.get("staged"))}
+                 for given in self._task.args.get("calls") or [] if given.get("only", True)]
         found = self._execute_module(module_name="gantry.webstack.lookahead", task_vars=task_vars, module_args={
-            "calls": [{"module": module, "args": self._arguments(module, args)} for module, args in calls]})
+            "calls": [{**call, "args": self._arguments(call["module"], call["args"])} for call in calls]})
         if "answers" not in found:
             return found
-        answers = {phase.digest(*call): answer for call, answer in zip(calls, found["answers"])}
+        answers, staged = {}, {}
+        for call, answer in zip(calls, found["answers"]):
+            args = {**call["args"], "venvs": placed(call["args"]["venvs"], staged)} if call["staged"] else call["args"]
+            staged = answer.get("staged", staged)
+            answers[phase.digest(call["module"], args)] = answer
+        remaining = calls[len(found["answers"]):]
         return {**result, "changed": False, "play": phase.play_of(self._task), "unchanged": answers,
-                "begins_with": calls[len(answers)][0] if len(answers) < len(calls) else ""}
+                "begins_with": remaining[0]["module"] if remaining else ""}
 
     def _arguments(self, module: str, args: dict[str, Any]) -> dict[str, Any]:
         """The arguments that the module's own action plugin would hand to it."""

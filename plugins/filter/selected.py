@@ -9,7 +9,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, model
+from ansible_collections.gantry.webstack.plugins.plugin_utils import model
+from ansible_collections.gantry.webstack.plugins.plugin_utils.strict import refusal
 
 
 def selected(plan: model.Plan, select: Any = None, strict: bool = False, fit: bool = True) -> list[model.Service]:
@@ -24,9 +25,9 @@ def selected(plan: model.Plan, select: Any = None, strict: bool = False, fit: bo
         verdict = service.get("fit", {})
         if fit and verdict.get("verdict") == "blocked":
             raise AnsibleFilterError(f"service {service['name']} cannot be converted: {'; '.join(verdict.get('reasons', []))}")
-    refusal = ledger.refusal(str(plan.get("host")), plan.get("unexplained", [])) if strict else ""
-    if refusal:
-        raise AnsibleFilterError(refusal)
+    unexplained = refusal(str(plan.get("host")), plan.get("unexplained", [])) if strict else ""
+    if unexplained:
+        raise AnsibleFilterError(unexplained)
     return services
 
 

@@ -46,6 +46,10 @@ options:
       only:
         description: Leave the call out when this is empty or false, as a condition of its task does.
         type: raw
+      staged:
+        description: C(venvs) of the arguments stand where the call of M(gantry.webstack.webapps) before it says that its releases have them.
+        type: bool
+        default: false
 """
 
 EXAMPLES = r"""

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.install._requirements import parse_lock
+from ansible_collections.gantry.webstack.plugins.module_utils.install._webapp_releases import placed
 from ansible_collections.gantry.webstack.plugins.plugin_utils import render_nginx, render_units, render_uwsgi
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 
@@ -182,13 +183,12 @@ def venvs(services: list[Service], staged: Mapping[str, Mapping[str, Any]] | Non
     """
     found = []
     for service in services:
-        python, place = service["python"], (staged or {}).get(service["name"], {})
-        if ("requirements" in python or bare(service)) and not place.get("pinned"):
+        python = service["python"]
+        if "requirements" in python or bare(service):
             lock = {"requirements": "", "system_site_packages": True} if bare(service) else {"requirements_file": python["requirements"]}
             wanted = {**_wanted_python(python), **{key: python[key] for key in _VENV if key in python}}
-            wanted.update({"base": place["base"]} if place.get("base") else {})
-            found.append({"name": service["name"], "path": place.get("venv") or python["venv"], **lock, **wanted})
-    return found
+            found.append({"name": service["name"], "path": python["venv"], **lock, **wanted})
+    return placed(found, staged or {})
 
 
 def webapps(services: list[Service]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from typing import Any
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._app_servers import PLAIN
 from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_config
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Service
+from ansible_collections.gantry.webstack.plugins.plugin_utils.strict import some
 
 Entry = dict[str, Any]
 Evidence = dict[str, Any]
@@ -158,7 +159,7 @@ class Ledger:
         parts = [f"{server['server']} of user {server['user']}", f"kept by {server['by']}" if server["by"] else "nothing starts it again",
                  "listens at " + ", ".join(server["listeners"]) if server["listeners"] else "", f"code {server['code']}" if server["code"] else "",
                  f"venv {server['venv']}" if server["venv"] else "", "config " + ", ".join(server["config"]) if server["config"] else "",
-                 "nginx leads to it from " + ", ".join(_some(leads, 5)) if leads else "no nginx location leads to it"]
+                 "nginx leads to it from " + ", ".join(some(leads, 5)) if leads else "no nginx location leads to it"]
         return "; ".join(part for part in parts if part)
 
     def _sites(self) -> None:
@@ -252,7 +253,7 @@ class Ledger:
         for process in self.evidence["processes"]:
             what = f"{process['program']} ({process['user']})"
             if process["listeners"] and not process["unit"]:
-                what += " at " + ", ".join(_some(process["listeners"], 3))
+                what += " at " + ", ".join(some(process["listeners"], 3))
             own = self.units.get((process["unit"], "")) or next((found for (name, owner), found in self.units.items()
                                                                  if name == process["unit"] and owner == process["user"]), None)
             found = self._of(process["of"])
@@ -288,16 +289,12 @@ class Ledger:
         self._add(line["kind"], f"{line['when']} {line['user']} {line['command']}", (found[0], found[1], evidence))
 
 
-def _some(items: Sequence[str], most: int) -> list[str]:
-    return [*items[:most], f"{len(items) - most} more"] if len(items) > most else list(items)
-
-
 def _manager_text(manager: dict[str, Any]) -> str:
     """A manager and how it runs, without times that pass."""
     runs = [f"{run['by']} {run['what']} ({run['when']})" for run in manager["runs"]]
     plural = {kind: kind + ("es" if kind.endswith("s") else "s") for kind in manager["manages"]}
     manages = ", ".join(f"{len(names)} {kind if len(names) == 1 else plural[kind]}" for kind, names in manager["manages"].items())
-    return f"{manager['name']}: {', '.join(_some(runs, 3)) or 'nothing runs it'}" + (f"; manages {manages}" if manages else "")
+    return f"{manager['name']}: {', '.join(some(runs, 3)) or 'nothing runs it'}" + (f"; manages {manages}" if manages else "")
 
 
 def _reason(entry: Entry, kept: Iterable[dict[str, str]]) -> str:
@@ -340,19 +337,3 @@ def _once(entries: list[Entry]) -> list[Entry]:
             continue
         found.append(entry)
     return found
-
-
-def refusal(host: str, unexplained: Sequence[dict[str, str]], report: str = "") -> str:
-    """Why a strict run fails, in one sentence with the first few; empty when it does not."""
-    blind = [item for item in unexplained if item["kind"] == "blind"]
-    others = [item for item in unexplained if item["kind"] != "blind"]
-    if not unexplained:
-        return ""
-    counts = []
-    if others:
-        counts.append(f"{len(others)} thing{' is' if len(others) == 1 else 's are'} unexplained")
-    if blind:
-        counts.append(f"{len(blind)} place{'' if len(blind) == 1 else 's'} could not be looked at")
-    first = "; ".join(_some([f"{item['kind']} {item['what']}"[:160] for item in [*others, *blind]], 4))
-    where = f" (all of them in {report})" if report else ""
-    return f"webstack_strict: on {host} {' and '.join(counts)}: {first}{where}; remove them, or say in webstack_kept why they stay"

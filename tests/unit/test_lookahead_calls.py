@@ -47,3 +47,8 @@ def test_the_look_ahead_makes_the_calls_of_the_roles() -> None:
     ahead = [(call["module"], call["args"]) for call in task["gantry.webstack.lookahead"]["calls"]]
     roles = [call for role in ROLES for call in calls_of(role)]
     assert sorted(map(str, ahead)) == sorted(map(str, roles))
+
+
+def test_environments_of_releases_are_looked_at_where_the_releases_want_them() -> None:
+    for call in yaml.safe_load((ROOT / "playbooks/tasks/lookahead.yml").read_text(encoding="utf-8"))[0]["gantry.webstack.lookahead"]["calls"]:
+        assert call.get("staged", False) == ("gantry.webstack.venvs({})" in str(call["args"].get("venvs"))), call

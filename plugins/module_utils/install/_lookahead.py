@@ -20,6 +20,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install import (
     _uwsgi_vassals,
     _webapps,
 )
+from ansible_collections.gantry.webstack.plugins.module_utils.install._webapp_releases import placed
 
 MODULES: Dict[str, Any] = {
     "nginx_sites": (_nginx_sites.NginxSites, _nginx_sites.SPEC),
@@ -35,7 +36,7 @@ MODULES: Dict[str, Any] = {
 
 SPEC = {"calls": {"type": "list", "elements": "dict", "required": True, "no_log": False,
                   "options": {"module": {"type": "str", "required": True, "choices": sorted(MODULES)}, "args": {"type": "dict", "required": True},
-                              "only": {"type": "raw"}}}}
+                              "only": {"type": "raw"}, "staged": {"type": "bool", "default": False}}}}
 """argument_spec of the module lookahead."""
 
 _ASKED_FOR = ("code_there", "wheels_needed", "archives_needed")
@@ -58,14 +59,18 @@ class Lookahead(WebstackModule):
 
     def run(self) -> None:
         """See WebstackModule."""
-        calls = [(call["module"], self._validated(call["module"], call["args"])) for call in self.params["calls"]]
+        calls = [(call["module"], self._validated(call["module"], call["args"]), call["staged"]) for call in self.params["calls"]]
         self.params.clear()  # other modules' secrets are in it, which their own specs know
         answers: List[Dict[str, Any]] = []
-        for name, params in calls:
+        staged: Dict[str, Any] = {}
+        for name, params, of_releases in calls:
+            if params is not None and of_releases:
+                params["venvs"] = placed(params["venvs"], staged)
             answer = self._answer(MODULES[name][0], params)
             if answer is None:
                 break
             answers.append(answer)
+            staged = answer.get("staged", staged)
         self.result["answers"] = answers
 
     def _validated(self, name: str, args: Dict[str, Any]) -> Optional[Dict[str, Any]]:

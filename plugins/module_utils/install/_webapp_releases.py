@@ -8,7 +8,7 @@ import os
 import posixpath
 import shutil
 import tarfile
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _users
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
@@ -41,6 +41,16 @@ class Plan(NamedTuple):
         base = os.path.realpath(os.path.join(self.releases.path, _releases.VENV)) if running or os.path.isdir(self.releases.path) else None
         return {"release": self.release, "path": self.releases.place(self.release), "origin": self.origin, "pinned": self.pinned, "former": running,
                 "venv": os.path.join(self.releases.venvs, self.venv) if self.venv else None, "base": base if base and os.path.isdir(base) else None}
+
+
+def placed(venvs: Sequence[Mapping[str, Any]], staged: Mapping[str, Mapping[str, Any]]) -> List[Dict[str, Any]]:
+    """``venvs`` of the module python_venvs where the releases of ``staged`` (service -> what Plan.told says) want them; a kept release has had its own. Pure."""
+    found = []
+    for venv in venvs:
+        place = staged.get(venv["name"], {})
+        if not place.get("pinned"):
+            found.append({**venv, "path": place.get("venv") or venv["path"], **({"base": place["base"]} if place.get("base") else {})})
+    return found
 
 
 def is_managed(service: Mapping[str, Any]) -> bool:

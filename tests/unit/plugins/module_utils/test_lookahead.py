@@ -28,17 +28,19 @@ class Sample(WebstackModule):
             self.module.warn("careful")
         self.changed = does == "change"
         self.settled = does != "note"
-        self.result.update(did=does, **({"code_there": {"a": 1}} if does == "ask" else {}))
+        if "venvs" in self.params:
+            self.result["at"] = [venv["path"] for venv in self.params["venvs"]]
+        self.result.update(did=does, **({"staged": {"shop": {"venv": "/v/2", "pinned": False}}} if does == "stage" else {}), **({"code_there": {"a": 1}} if does == "ask" else {}))
 
 
 @pytest.fixture(autouse=True)
 def _sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = {"does": {"type": "str", "required": True}, "password": {"type": "str", "no_log": True}}
+    spec = {"does": {"type": "str", "required": True}, "password": {"type": "str", "no_log": True}, "venvs": {"type": "list", "elements": "dict", "default": []}}
     monkeypatch.setattr(_lookahead, "MODULES", {"sample": (Sample, spec)})
 
 
 def look(*calls: Dict[str, Any]) -> "tuple[List[Dict[str, Any]], Any]":
-    module = SimpleNamespace(params={"calls": [{"module": "sample", "args": args} for args in calls]}, check_mode=False, no_log_values=set())
+    module = SimpleNamespace(params={"calls": [{"module": "sample", "args": args, "staged": "venvs" in args} for args in calls]}, check_mode=False, no_log_values=set())
     ahead = _lookahead.Lookahead(cast(AnsibleModule, module))
     ahead.run()
     return ahead.result["answers"], module
@@ -47,13 +49,18 @@ def look(*calls: Dict[str, Any]) -> "tuple[List[Dict[str, Any]], Any]":
 @pytest.mark.parametrize("does", ["fail", "break", "warn", "change", "note", "ask"])
 def test_what_has_something_to_do_ends_the_look(does: str) -> None:
     answers, _module = look({"does": "nothing"}, {"does": does}, {"does": "nothing"})
-    assert answers == [{"changed": False, "diff": [], "did": "nothing"}]
+    assert answers == [{"changed": False, "diff": [], "did": "nothing", "at": []}]
 
 
 def test_wrong_arguments_are_the_module_s_own_to_refuse() -> None:
-    assert look({"does": "nothing"}, {"dose": "nothing"})[0] == [{"changed": False, "diff": [], "did": "nothing"}]
+    assert look({"does": "nothing"}, {"dose": "nothing"})[0] == [{"changed": False, "diff": [], "did": "nothing", "at": []}]
 
 
 def test_secrets_are_known_and_arguments_forgotten() -> None:
     _answers, module = look({"does": "nothing", "password": "canary"})
     assert module.no_log_values == {"canary"} and module.params == {}
+
+
+def test_environments_are_looked_at_where_the_releases_before_them_want_them() -> None:
+    answers, _module = look({"does": "stage"}, {"does": "nothing", "venvs": [{"name": "shop", "path": "/v"}, {"name": "other", "path": "/o"}]})
+    assert answers[1]["at"] == ["/v/2", "/o"]

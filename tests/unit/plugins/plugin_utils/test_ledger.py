@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, nginx_config
+from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, nginx_config, strict
 
 NGINX = """# configuration file /etc/nginx/nginx.conf:
 http {
@@ -161,8 +161,8 @@ def test_a_person_explains() -> None:
 
 
 def test_the_refusal() -> None:
-    assert not ledger.refusal("h", [])
-    text = ledger.refusal("h", [{"kind": "unit", "what": f"u{number}.service"} for number in range(6)] + [{"kind": "blind", "what": "no root"}], "/r.html")
+    assert not strict.refusal("h", [])
+    text = strict.refusal("h", [{"kind": "unit", "what": f"u{number}.service"} for number in range(6)] + [{"kind": "blind", "what": "no root"}], "/r.html")
     assert text == ("webstack_strict: on h 6 things are unexplained and 1 place could not be looked at: unit u0.service; unit u1.service; unit u2.service; "
                     "unit u3.service; 3 more (all of them in /r.html); remove them, or say in webstack_kept why they stay")
-    assert ledger.refusal("h", [{"kind": "blind", "what": "a"}]).startswith("webstack_strict: on h 1 place could not be looked at: blind a;")
+    assert strict.refusal("h", [{"kind": "blind", "what": "a"}]).startswith("webstack_strict: on h 1 place could not be looked at: blind a;")
