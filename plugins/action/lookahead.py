@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.gantry.webstack.plugins.filter.install import FilterModule
 from ansible_collections.gantry.webstack.plugins.module_utils.install._webapp_releases import placed
 from ansible_collections.gantry.webstack.plugins.plugin_utils import phase
 
@@ -23,13 +24,13 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look, and keep the answers of the modules that have nothing to do, by what their calls are known by."""
         result = super().run(tmp, task_vars)
-        calls = [{"module": str(given["module"]), "args": dict(given["args"]), "staged": bool(given.get("staged"))}
-                 for given in self._task.args.get("calls") or [] if given.get("only", True)]
+        calls = self._calls(self._task.args)
         found = self._execute_module(module_name="gantry.webstack.lookahead", task_vars=task_vars, module_args={
             "calls": [{**call, "args": self._arguments(call["module"], call["args"])} for call in calls]})
         if "answers" not in found:
             return found
-        answers, staged = {}, {}
+        answers: dict[str, Any] = {}
+        staged: dict[str, Any] = {}
         for call, answer in zip(calls, found["answers"]):
             args = {**call["args"], "venvs": placed(call["args"]["venvs"], staged)} if call["staged"] else call["args"]
             staged = answer.get("staged", staged)
@@ -37,6 +38,15 @@ class ActionModule(ActionBase):
         remaining = calls[len(found["answers"]):]
         return {**result, "changed": False, "play": phase.play_of(self._task), "unchanged": answers,
                 "begins_with": remaining[0]["module"] if remaining else ""}
+
+    @staticmethod
+    def _calls(given: dict[str, Any]) -> list[dict[str, Any]]:
+        """The calls that are to be made, {module, args, staged}."""
+        filters = FilterModule().filters()
+        services = filters["complete"](given.get("services") or [], given.get("releases") or {})
+        return [{"module": str(call["module"]), "staged": bool(call.get("staged")),
+                 "args": {**call["args"], **{name: filters[made](services) for name, made in (call.get("made") or {}).items()}}}
+                for call in given.get("calls") or [] if call.get("only", True)]
 
     def _arguments(self, module: str, args: dict[str, Any]) -> dict[str, Any]:
         """The arguments that the module's own action plugin would hand to it."""

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,7 +42,14 @@ def _speaking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def complete(services: list[model.Service], releases: Mapping[str, str] | None = None) -> list[model.Service]:
     """Validate and complete service definitions; ``releases`` as ``webapp_release`` has them."""
-    return install_args.check(install_args.pinned(model.complete_all(services), plain(releases or {})))
+    return copy.deepcopy(_completed(json.dumps([services, plain(releases or {})])))
+
+
+@functools.lru_cache(maxsize=4)
+def _completed(given: str) -> list[model.Service]:
+    """One task asks for the same services several times."""
+    services, releases = json.loads(given)
+    return install_args.check(install_args.pinned(model.complete_all(services), releases))
 
 
 def complaint(services: list[model.Service], secrets: install_args.Secrets | None = None, releases: Mapping[str, str] | None = None) -> str:

@@ -28,6 +28,15 @@ attributes:
   idempotent:
     support: full
 options:
+  services:
+    description: Service definitions, of which O(calls[].made) are made.
+    type: list
+    elements: dict
+    default: []
+  releases:
+    description: The releases that are asked for, by service, as C(webapp_release) of the role P(gantry.webstack.webapp#role) has them.
+    type: dict
+    default: {}
   calls:
     description: The modules and their arguments, in the order in which the play calls them.
     type: list
@@ -43,6 +52,12 @@ options:
         description: Its arguments.
         type: dict
         required: true
+      made:
+        description:
+          - Further arguments, each with the filter of this collection that makes it of O(services).
+          - The services are completed once for all of them; an expression in each of O(calls[].args) would do that each time.
+        type: dict
+        default: {}
       only:
         description: Leave the call out when this is empty or false, as a condition of its task does.
         type: raw

@@ -77,12 +77,17 @@ def validate(plan: Plan, where: str = "plan") -> Plan:
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(plan))
     if error is not None:
         raise ModelError(f"{where}: {_explain(error, services)}")
+    _distinct(services, where)
+    return plan
+
+
+def _distinct(services: list[Service], where: str) -> None:
+    """Refuse two services of one name or one socket."""
     for name in _duplicates(service["name"] for service in services):
         raise ModelError(f"{where}: two services are named {name!r}")
     for socket in _duplicates(s["uwsgi"]["socket"] for s in services if s.get("uwsgi", {}).get("socket")):
         names = " and ".join(s["name"] for s in services if s.get("uwsgi", {}).get("socket") == socket)
         raise ModelError(f"{where}: services {names} have the same socket {socket!r}")
-    return plan
 
 
 def hold(value: Any, fragment: dict[str, Any], name: str) -> None:
@@ -172,5 +177,5 @@ def complete_all(services: list[Service]) -> list[Service]:
     """Validate a list of service definitions as ``install`` gets it, and complete each."""
     validate({"version": 1, "host": "-", "services": services}, "webstack_services")
     done = [complete(service) for service in services]
-    validate({"version": 1, "host": "-", "services": done}, "webstack_services")
+    _distinct(done, "webstack_services")  # their sockets are known now; what is completed fits the schema as what was given does
     return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ ONLY_WHEN_CHANGED = "webapp_commands"
 WITHOUT_CHANGE = {
     "{{ __webapp_files.code | union(__webapp_venvs.changed_venvs) }}": [],
     "{{ webapp_services | gantry.webstack.complete(webapp_release) | gantry.webstack.venvs(__webapp_files.staged) }}":
-        "{{ webapp_services | gantry.webstack.complete(webapp_release) | gantry.webstack.venvs({}) }}",
+        "{{ webapp_services | gantry.webstack.complete(webapp_release) | gantry.webstack.venvs }}",
     "{{ lookup('ansible.builtin.template', 'webstack-emperor.service.j2') }}":
         "{{ lookup('ansible.builtin.template', playbook_dir ~ '/../roles/uwsgi/templates/webstack-emperor.service.j2') }}",
 }
@@ -42,13 +43,24 @@ def calls_of(role: str) -> list[tuple[str, Any]]:
     return [call for call in found if call[0] != ONLY_WHEN_CHANGED]
 
 
-def test_the_look_ahead_makes_the_calls_of_the_roles() -> None:
+def ahead() -> list[dict[str, Any]]:
+    """The look's calls; their arguments with what is made of services as the roles write it."""
     (task,) = yaml.safe_load((ROOT / "playbooks/tasks/lookahead.yml").read_text(encoding="utf-8"))
-    ahead = [(call["module"], call["args"]) for call in task["gantry.webstack.lookahead"]["calls"]]
+    look = task["gantry.webstack.lookahead"]
+    assert (look["services"], look["releases"]) == ("{{ webapp_services }}", "{{ webapp_release }}")
+    made = "{{{{ webapp_services | gantry.webstack.complete(webapp_release) | gantry.webstack.{} }}}}"
+    return [{**call, "args": {**call["args"], **{name: made.format(by) for name, by in call.get("made", {}).items()}}} for call in look["calls"]]
+
+
+def test_the_look_ahead_makes_the_calls_of_the_roles() -> None:
     roles = [call for role in ROLES for call in calls_of(role)]
-    assert sorted(map(str, ahead)) == sorted(map(str, roles))
+    assert sorted(_known_by(call["module"], call["args"]) for call in ahead()) == sorted(_known_by(*call) for call in roles)
+
+
+def _known_by(module: str, args: Any) -> str:
+    return json.dumps([module, args], sort_keys=True)
 
 
 def test_environments_of_releases_are_looked_at_where_the_releases_want_them() -> None:
-    for call in yaml.safe_load((ROOT / "playbooks/tasks/lookahead.yml").read_text(encoding="utf-8"))[0]["gantry.webstack.lookahead"]["calls"]:
-        assert call.get("staged", False) == ("gantry.webstack.venvs({})" in str(call["args"].get("venvs"))), call
+    for call in ahead():
+        assert call.get("staged", False) == (call.get("made", {}).get("venvs") == "venvs"), call

@@ -34,10 +34,11 @@ MODULES: Dict[str, Any] = {
 }
 """Class and argument_spec of every module that can be looked at ahead of its run."""
 
-SPEC = {"calls": {"type": "list", "elements": "dict", "required": True, "no_log": False,
+SPEC = {"services": {"type": "list", "elements": "dict", "default": []}, "releases": {"type": "dict", "default": {}},
+        "calls": {"type": "list", "elements": "dict", "required": True, "no_log": False,
                   "options": {"module": {"type": "str", "required": True, "choices": sorted(MODULES)}, "args": {"type": "dict", "required": True},
-                              "only": {"type": "raw"}, "staged": {"type": "bool", "default": False}}}}
-"""argument_spec of the module lookahead."""
+                              "made": {"type": "dict", "default": {}}, "only": {"type": "raw"}, "staged": {"type": "bool", "default": False}}}}
+"""argument_spec of the module lookahead; what is made of services, and what is left out, the control node has done before the host is asked."""
 
 _ASKED_FOR = ("code_there", "wheels_needed", "archives_needed")
 """What a module returns that wants more from the control node."""

@@ -44,7 +44,10 @@ class Plan(NamedTuple):
 
 
 def placed(venvs: Sequence[Mapping[str, Any]], staged: Mapping[str, Mapping[str, Any]]) -> List[Dict[str, Any]]:
-    """``venvs`` of the module python_venvs where the releases of ``staged`` (service -> what Plan.told says) want them; a kept release has had its own. Pure."""
+    """``venvs`` of the module python_venvs where the releases of ``staged`` want them; a kept release has had its own. Pure.
+
+    ``staged``: service -> what Plan.told says.
+    """
     found = []
     for venv in venvs:
         place = staged.get(venv["name"], {})

@@ -30,17 +30,20 @@ class Sample(WebstackModule):
         self.settled = does != "note"
         if "venvs" in self.params:
             self.result["at"] = [venv["path"] for venv in self.params["venvs"]]
-        self.result.update(did=does, **({"staged": {"shop": {"venv": "/v/2", "pinned": False}}} if does == "stage" else {}), **({"code_there": {"a": 1}} if does == "ask" else {}))
+        told = {"ask": {"code_there": {"a": 1}}, "stage": {"staged": {"shop": {"venv": "/v/2", "pinned": False}}}}
+        self.result.update(did=does, **told.get(does, {}))
 
 
 @pytest.fixture(autouse=True)
 def _sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = {"does": {"type": "str", "required": True}, "password": {"type": "str", "no_log": True}, "venvs": {"type": "list", "elements": "dict", "default": []}}
+    venvs = {"type": "list", "elements": "dict", "default": []}
+    spec = {"does": {"type": "str", "required": True}, "password": {"type": "str", "no_log": True}, "venvs": venvs}
     monkeypatch.setattr(_lookahead, "MODULES", {"sample": (Sample, spec)})
 
 
 def look(*calls: Dict[str, Any]) -> "tuple[List[Dict[str, Any]], Any]":
-    module = SimpleNamespace(params={"calls": [{"module": "sample", "args": args, "staged": "venvs" in args} for args in calls]}, check_mode=False, no_log_values=set())
+    params = {"calls": [{"module": "sample", "args": args, "staged": "venvs" in args} for args in calls]}
+    module = SimpleNamespace(params=params, check_mode=False, no_log_values=set())
     ahead = _lookahead.Lookahead(cast(AnsibleModule, module))
     ahead.run()
     return ahead.result["answers"], module
