@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from . import BenchError, logged, output
 from .engine import unavailable_capabilities
 from .images import ensure
 
 FLAGS = ["--cap-add", "ALL", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-         "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "--cgroupns=private"]
+         "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "--cgroupns=private",
+         *(["--sysctl", "net.ipv6.conf.all.disable_ipv6=0"] if Path("/proc/sys/net/ipv6").is_dir() else [])]
 """The same as in extensions/molecule/default/create.yml: everything but --privileged, which not every machine can give."""
 
 

@@ -30,7 +30,8 @@ class Sample(WebstackModule):
         self.settled = does != "note"
         if "venvs" in self.params:
             self.result["at"] = [venv["path"] for venv in self.params["venvs"]]
-        told = {"ask": {"code_there": {"a": 1}}, "stage": {"staged": {"shop": {"venv": "/v/2", "pinned": False}}}}
+        told: Dict[str, Dict[str, Any]] = {"ask": {"code_there": {"a": 1}},
+                                           "stage": {"staged": {"shop": {"venv": "/v/2", "pinned": False}}}}
         self.result.update(did=does, **told.get(does, {}))
 
 

@@ -1,7 +1,8 @@
-"""Make package repositories of nginx out of this host's own packages, in DIRECTORY (argument): what a test of sources needs, without a network of its own.
+"""make_repository.py DIRECTORY SOURCE VERSION...: package repositories out of this host's own packages, for tests of sources.
 
-``debian/``: Debian's packages under the versions 99.1-1 and 99.2-1. ``upstream/``: one package in the layout that nginx.org's have (no nginx-common, a unit
-and an nginx.conf of its own) with the version 88.1-1. Each has a Release file that is still to be signed; ``unsigned/`` is one that never is.
+``debian/``: the installed packages of the source package SOURCE under each VERSION. ``upstream/``, for nginx: one package in the layout that
+nginx.org's have (no nginx-common, a unit and an nginx.conf of its own) with the version 88.1-1. Each has a Release file that is still to be signed;
+``unsigned/`` is one that never is.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def build(tree: Path, pool: Path) -> None:
     run("dpkg-deb", "--build", "--root-owner-group", "-Zgzip", "-z1", str(tree), str(pool))
 
 
-def renamed(deb: Path, version: str, pool: Path, work: Path) -> None:
+def renamed(deb: Path, source: str, version: str, pool: Path, work: Path) -> None:
     tree = work / f"{deb.name}-{version}"
     run("dpkg-deb", "-R", str(deb), str(tree))
     control = tree / "DEBIAN/control"
@@ -74,7 +75,7 @@ def renamed(deb: Path, version: str, pool: Path, work: Path) -> None:
     assert old
     text = text.replace(old[1], version)
     if not re.search(r"(?m)^Source: ", text):
-        text = text.replace("\nVersion:", "\nSource: nginx\nVersion:", 1)
+        text = text.replace("\nVersion:", f"\nSource: {source}\nVersion:", 1)
     control.write_text(text)
     build(tree, pool)
 
@@ -126,22 +127,24 @@ def index(root: Path, suite: str) -> None:
 
 
 def main() -> None:
-    root = Path(sys.argv[1])
+    root, source, versions = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     if (root / "made").exists():
         return
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         names = [line.split()[0] for line in run("dpkg-query", "-W", "-f", "${Package} ${source:Package} ${db:Status-Status}\n").splitlines()
-                 if line.split()[1:] == ["nginx", "installed"]]
+                 if line.split()[1:] == [source, "installed"]]
         run("apt-get", "download", *names, cwd=work)
         debs = sorted(work.glob("*.deb"))
-        for kind in ("debian", "upstream"):
+        kinds = ("debian", "upstream") if source == "nginx" else ("debian",)
+        for kind in kinds:
             (root / kind / "pool").mkdir(parents=True, exist_ok=True)
-        for version in ("99.1-1", "99.2-1"):
+        for version in versions:
             for deb in debs:
-                renamed(deb, version, root / "debian/pool", work)
-        upstream(debs, root / "upstream/pool", work)
-    for kind in ("debian", "upstream"):
+                renamed(deb, source, version, root / "debian/pool", work)
+        if "upstream" in kinds:
+            upstream(debs, root / "upstream/pool", work)
+    for kind in kinds:
         index(root / kind, "test")
     shutil.copytree(root / "debian", root / "unsigned")
     (root / "made").touch()
