@@ -1,47 +1,22 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""nginx's whole configuration (``nginx -T``) as sites, read with crossplane. Pure but for a temporary directory.
-
-crossplane reads files, so the files of ``nginx -T`` are laid out below a temporary root, with the paths of their includes moved there.
-"""
+"""nginx's whole configuration (``nginx -T``) as sites with their locations, and where those lead. Pure."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK
+from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_directives
+from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx_directives import Directive, NginxError
 
-try:
-    import crossplane
-except ImportError as exc:  # ansible-doc reads plugins on machines without it
-    IMPORT_ERROR: ImportError | None = exc
-else:
-    IMPORT_ERROR = None
+__all__ = ["Location", "Nginx", "NginxError", "Route", "Site", "address", "parse", "routes", "static"]
 
 PASSES = ("uwsgi_pass", "proxy_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
 """Directives that hand a request to another server."""
-
-
-class NginxError(ValueError):
-    """A configuration that cannot be read."""
-
-
-@dataclass(frozen=True)
-class Directive:
-    """One directive with the place it stands at; includes are already replaced by what they name."""
-
-    name: str
-    args: tuple[str, ...]
-    file: str
-    line: int
-    block: tuple["Directive", ...] = ()
 
 
 @dataclass
@@ -81,10 +56,11 @@ class Site:
 
 @dataclass
 class Nginx:
-    """The whole configuration; ``upstreams`` maps names to server addresses, UNIX ones as plain paths."""
+    """The whole configuration; ``upstreams`` maps names to server addresses, UNIX ones as plain paths; ``problems`` are places that cannot be read."""
 
     sites: list[Site]
     upstreams: dict[str, list[str]]
+    problems: list[str] = field(default_factory=list)
 
     def addresses(self, target: str) -> list[str]:
         """The sockets (paths or HOST:PORT) that a pass target leads to, upstreams resolved; empty for one that holds a variable."""
@@ -103,51 +79,11 @@ def address(target: str) -> str:
 
 
 def parse(text: str) -> Nginx:
-    """Read the output of ``nginx -T``. Raises NginxError when crossplane is not there or cannot read it."""
-    if IMPORT_ERROR is not None:
-        raise NginxError("the control node's Python lacks crossplane; pip install -r requirements.txt of gantry.webstack")
-    files = _nginx_text.files(text)
-    if not files:
-        raise NginxError("nginx -T gave no configuration")
-    with tempfile.TemporaryDirectory(prefix="webstack-nginx-") as directory:
-        main = next(iter(files))
-        for path, body in files.items():
-            place = Path(directory + path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(_moved(body, directory, posixpath.dirname(main)), encoding="utf-8")
-        payload = crossplane.parse(directory + main, check_ctx=False, check_args=False, strict=False)
-        broken = [error for error in payload["errors"] if error]
-        if broken:
-            raise NginxError(f"crossplane: {broken[0]['error']}".replace(directory, ""))
-        directives = tuple(_flatten(payload, 0, payload["config"][0]["parsed"], directory))
-    return _model(directives)
-
-
-def _moved(body: str, root: str, prefix: str) -> str:
-    """The text with the paths of its includes below ``root``; relative ones are relative to the main file's directory."""
-    done: list[str] = []
-    statement: list[str] = []
-    for token in _nginx_text.tokens(body):
-        piece = token.text
-        if token.kind in ("word", "quoted"):
-            if statement == ["include"]:
-                piece = '"' + root + posixpath.join(prefix, _nginx_text.unquote(piece)) + '"'
-            statement.append(token.text)
-        elif token.kind == "mark":
-            statement = []
-        done.append(piece)
-    return "".join(done)
-
-
-def _flatten(payload: dict[str, Any], index: int, block: list[dict[str, Any]], root: str) -> Iterator[Directive]:
-    file = payload["config"][index]["file"].removeprefix(root)
-    for item in block:
-        if item["directive"] == "include":
-            for included in item.get("includes", []):
-                yield from _flatten(payload, included, payload["config"][included]["parsed"], root)
-        elif item["directive"] != "#":
-            inner = tuple(_flatten(payload, index, item.get("block", []), root))
-            yield Directive(item["directive"], tuple(item["args"]), file, item["line"], inner)
+    """Read the output of ``nginx -T``; what cannot be read of it is in ``problems``. Raises NginxError when nothing can."""
+    directives, problems = nginx_directives.read(text)
+    model = _model(directives)
+    model.problems = problems
+    return model
 
 
 def _model(directives: tuple[Directive, ...]) -> Nginx:

@@ -51,6 +51,7 @@ def explain(host: str, evidence: Evidence, kept: Iterable[dict[str, str]] = ()) 
         raise PlanError(f"{host}: no nginx, no uWSGI and no other application server runs here, so there is nothing to plan for; "
                         "start them, or leave this host out")
     nginx = _nginx(host, evidence["nginx"])
+    evidence = {**evidence, "blind": [*evidence["blind"], *(f"nginx's configuration, {problem}" for problem in nginx.problems)]}
     routes = nginx_config.routes(nginx)
     services = [_service(facts, nginx, routes, evidence) for facts in _distinct(evidence["instances"])]
     services += [{**service, "runtime": "container"} for service in evidence["converted"]]
@@ -66,8 +67,6 @@ def explain(host: str, evidence: Evidence, kept: Iterable[dict[str, str]] = ()) 
 def _nginx(host: str, found: dict[str, Any] | None) -> nginx_config.Nginx:
     if found is None:
         return nginx_config.Nginx([], {})
-    if found.get("error"):
-        raise PlanError(f"{host}: nginx refuses its own configuration: {found['error']}; put it right and run again")
     try:
         return nginx_config.parse(found["text"])
     except nginx_config.NginxError as exc:
@@ -124,7 +123,7 @@ def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[ngin
         if facts[key]:
             service[key] = _ordered(facts[key]) if isinstance(facts[key], list) else facts[key]
     service["health"] = {key: facts["health"][key] for key in ("path", "status") if key in facts["health"]}
-    service["fit"] = _fit(facts, mine, used, nginx, _managed(facts, mine, evidence))
+    service["fit"] = _fit(facts, mine, used, nginx, [*_managed(facts, mine, evidence), *_refused(mine, evidence["nginx"] or {})])
     return service
 
 
@@ -249,6 +248,13 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
     if facts["user"]["uid"] == 0:
         reasons.append("it runs as root")
     return list(dict.fromkeys(reasons + facts["remarks"]))
+
+
+def _refused(mine: list[nginx_config.Route], nginx: dict[str, Any]) -> list[str]:
+    """That nginx, which leads to the service, would not come up with the configuration on disk."""
+    if not mine or not nginx.get("error"):
+        return []
+    return [f"nginx refuses its configuration on disk ({nginx['error']}); it serves an older one, and would not start again"]
 
 
 def _managed(facts: dict[str, Any], mine: list[nginx_config.Route], evidence: Evidence) -> list[str]:

@@ -1,6 +1,6 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a host runs beside uWSGI: nginx with its configuration, its sockets, services that were moved already."""
+"""What a host runs beside uWSGI and nginx: its users, its sockets, services that were moved already."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import grp
 import json
 import os
 import pwd
-import re
 import subprocess
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import Process, Sockets
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_files, _evidence_needs, _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_needs
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -72,46 +71,6 @@ def _trusted(program: str) -> bool:
         if path == "/":
             return True
         path = os.path.dirname(path)
-
-
-# -- nginx
-
-def nginx(table: Dict[int, Process]) -> Tuple[Optional[Dict[str, Any]], List[str]]:
-    """({version, binary, config, user, group, text, error}, what could not be seen); None when no nginx runs.
-
-    ``text`` is free of secrets; ``error`` is what ``nginx -T`` said when it failed: its files were broken after it had started.
-    """
-    masters = sorted((process for process in table.values() if process.argv and process.argv[0].startswith("nginx: master process")), key=lambda item: item.pid)
-    if not masters:
-        return None, []
-    master = masters[0]
-    arguments = _nginx_arguments(" ".join(master.argv))
-    binary = master.exe or "/usr/sbin/nginx"
-    blind = ["a second nginx (%s) was not looked at" % " ".join(other.argv) for other in masters[1:]]
-    _rc, _out, version = as_owner([binary, "-v"], master.uid, master.gid)
-    rc, text, errors = as_owner([binary] + arguments + ["-T"], master.uid, master.gid)
-    error = ""
-    if rc != 0 and os.geteuid() != 0:
-        main = next((value for flag, value in zip(arguments[0::2], arguments[1::2]) if flag == "-c"), "/etc/nginx/nginx.conf")
-        text = _nginx_text.gather(main, _evidence_files.text, lambda pattern: sorted(glob.glob(pattern)))
-        blind.append("nginx -T needs root; nginx's configuration was read from %s and the files that it includes" % main)
-    elif rc != 0:
-        emergencies = [line for line in errors.splitlines() if "[emerg]" in line] or errors.strip().splitlines() or ["no output"]
-        error = redact(re.sub(r"^nginx: \[emerg\] ", "", emergencies[0]))
-    workers = [process for process in table.values() if process.parent == master.pid]
-    worker = next((process for process in workers if "worker process" in process.argv[0]), master)
-    parts = _nginx_text.files(text)
-    match = re.search(r"nginx/(\S+)", version)
-    return {"version": match.group(1) if match else "", "binary": binary, "config": next(iter(parts), ""), "user": user_name(worker.uid),
-            "group": group_name(worker.gid), "text": _nginx_text.clean(text), "error": error}, blind
-
-
-def _nginx_arguments(title: str) -> List[str]:
-    """The arguments in nginx's process title, where the quotes around ``-g`` are lost."""
-    found: List[str] = []
-    for flag, value in re.findall(r" (-[cpge]) (.*?)(?= -[cpgeqt]\b|$)", title):
-        found += [flag, value.strip()]
-    return found
 
 
 # -- services that run in a container already

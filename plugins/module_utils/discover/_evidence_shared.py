@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_host, _evidence_site, _evidence_uwsgi, _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_nginx, _evidence_site, _evidence_uwsgi, _nginx_text
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _closure
 from ansible_collections.gantry.webstack.plugins.module_utils.image._dpkg import Dpkg
 from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import HostFs
@@ -41,7 +41,7 @@ class Host:
         self.static_roots = set(_nginx_text.roots(text))
 
     def _read_nginx(self) -> None:
-        self.nginx, blind = _evidence_host.nginx(self.table)
+        self.nginx, blind = _evidence_nginx.nginx(self.table)
         self.blind += blind
 
     def part(self, what: str, look: Callable[[], Found], instead: Found) -> Found:

@@ -25,6 +25,9 @@ _TOKEN = re.compile(r"""(?P<space>\s+)|(?P<comment>\#[^\n]*)|(?P<mark>[{};])|(?P
                         |(?P<word>(?:\\.|\$\{[^}]*\}|[^\s{};\\])+)""", re.VERBOSE | re.DOTALL)
 
 
+QUOTES = "'\""
+
+
 class Token(NamedTuple):
     """``kind`` is space, comment, mark, quoted, word or raw (the body of a Lua block)."""
 
@@ -75,10 +78,32 @@ def unquote(token: str) -> str:
 
 
 def clean(text: str) -> str:
-    """The configuration without comments (file markers stay), without Lua bodies, and without values that look secret."""
+    """The configuration without comments (file markers stay), without Lua bodies, and without values that look secret.
+
+    Each file is read for itself, so a broken one changes nothing in the others; one that a map includes is read as a part of that map.
+    """
+    pieces = re.split(r"(?m)^(# configuration file /.*:)$", text)
+    main = MARKER.match(pieces[1]) if len(pieces) > 1 else None
+    prefix = posixpath.dirname(main.group(1)) if main else ""
+    maps: List[Tuple[str, str]] = []
+    done = [_clean(pieces[0], "", prefix, maps)]
+    for marker, body in zip(pieces[1::2], pieces[2::2]):
+        path = marker[len("# configuration file "):-1]
+        around = sorted({context for pattern, context in maps if fnmatch.fnmatchcase(path, pattern)}, key=_BLOCKS_OF_VALUES.index)
+        done += [marker, _clean(body, around[0] if around else "", prefix, maps)]
+    return "".join(done)
+
+
+_BLOCKS_OF_VALUES = ("private", "map", "geo")
+"""Blocks whose lines are values, by how much is masked in them."""
+
+
+def _clean(text: str, around: str, prefix: str, maps: List[Tuple[str, str]]) -> str:
+    """One file, standing in a block ``around``; ``maps`` gets (pattern, block) of what it includes into blocks of values."""
     done: List[str] = []
     statement: List[str] = []
-    context: List[str] = []
+    context: List[str] = [around]
+    loose, before = False, ""
     for token in tokens(text):
         if token.kind == "comment":
             done.append(token.text if MARKER.match(token.text) else "")
@@ -88,22 +113,29 @@ def clean(text: str) -> str:
             if token.text == "{":
                 private = statement[:1] == ["map"] and any(secret_name(word) for word in statement[1:])
                 context.append("private" if private else statement[0] if statement else "")
-            elif token.text == "}" and context:
+            elif token.text == "}" and len(context) > 1:
                 context.pop()
-            statement = []
+            if statement[:1] == ["include"] and context[-1] in _BLOCKS_OF_VALUES:
+                maps += [(posixpath.normpath(posixpath.join(prefix, name)), context[-1]) for name in statement[1:]]
+            statement, loose = [], False
             done.append(token.text)
         elif token.kind == "space":
             done.append(token.text)
         else:
-            done.append(_masked(token.text, statement, context[-1] if context else ""))
+            # a quote that is not closed, or at the wrong place: what is a value and what a name cannot be told until the statement ends
+            if before == "quoted" and token.text[0] != ")":
+                loose, done[-1] = True, MASK
+            loose = loose or token.kind == "word" and token.text[0] in QUOTES
+            done.append(MASK if loose else token.text if statement == ["include"] else _masked(token.text, statement, context[-1]))
             statement.append(unquote(token.text))
+        before = token.kind
     return "".join(done)
 
 
 def _masked(token: str, statement: List[str], block: str) -> str:
     """The token, or the mask when it is a secret argument of the directive that ``statement`` has begun."""
     value = unquote(token)
-    if block == "private" and value not in ("default", "hostnames", "volatile"):
+    if block == "private" and value not in ("default", "hostnames", "volatile", "include"):
         return MASK
     if not statement:
         # in a map's block the first word of a line is a value to compare with
@@ -193,36 +225,86 @@ def files(text: str) -> Dict[str, str]:
     return {path: "\n".join(lines) for path, lines in found.items()}
 
 
-def gather(main: str, read: Callable[[str], str], find: Callable[[str], List[str]]) -> str:
-    """What ``nginx -T`` would print, for whoever may not run it: the main file and every file that it includes, each once."""
+def includes(body: str, prefix: str) -> List[Tuple[int, str]]:
+    """(line, pattern) of the includes in a file. Relative ones are relative to ``prefix``, the main file's directory (ngx_conf_full_name)."""
+    found: List[Tuple[int, str]] = []
+    statement: List[str] = []
+    line = 1
+    for token in tokens(body):
+        if token.kind in ("word", "quoted"):
+            statement.append(unquote(token.text))
+        elif token.kind == "mark":
+            if statement[:1] == ["include"] and len(statement) == 2:
+                found.append((line, posixpath.normpath(posixpath.join(prefix, statement[1]))))
+            statement = []
+        line += token.text.count("\n")
+    return found
+
+
+def gather(main: str, read: Callable[[str], str], find: Callable[[str], List[str]]) -> Tuple[str, List[str]]:
+    """(what ``nginx -T`` would print, what could not be read), for whoever may not run it and for files that it refuses.
+
+    The main file and every file that it includes, each once. ``read`` raises OSError; what it cannot read is there, and empty.
+    """
     done: Dict[str, str] = {}
-    todo = [main]
+    blind: List[str] = []
+    todo = [(main, "")]
     while todo:
-        path = todo.pop(0)
-        if path not in done:
+        path, place = todo.pop(0)
+        if path in done:
+            continue
+        try:
             done[path] = read(path)
-            for match in re.finditer(r"(?:^|[\s;{}])include\s+([^;{}#]+?)\s*;", done[path]):
-                todo += find(posixpath.normpath(posixpath.join(posixpath.dirname(main), unquote(match.group(1)))))
-    return "".join("# configuration file %s:\n%s\n" % item for item in done.items())
+        except OSError as exc:
+            done[path] = ""
+            blind.append("%s%s could not be read: %s" % (path, place, exc.strerror or type(exc).__name__))
+        for line, pattern in includes(done[path], posixpath.dirname(main)):
+            todo += [(name, ", which %s:%d includes," % (path, line)) for name in find(pattern)]
+    return "".join("# configuration file %s:\n%s\n" % item for item in done.items()), blind
+
+
+class _Files:
+    """The files of ``nginx -T``, found by the patterns of includes in no more steps than files match."""
+
+    def __init__(self, text: str) -> None:
+        self.parts = files(text)
+        self.prefix = posixpath.dirname(next(iter(self.parts), ""))
+        self.listed: Dict[str, List[str]] = {}
+        self.left = MOST_INCLUDED
+        for name in sorted(self.parts):
+            self.listed.setdefault(posixpath.dirname(name), []).append(name)
+
+    def match(self, pattern: str) -> List[str]:
+        """Names that an include means, sorted as glob(3) does."""
+        if pattern in self.parts or not _MAGIC.search(pattern):
+            return [pattern] if pattern in self.parts else []
+        directory = posixpath.dirname(pattern)
+        names = sorted(self.parts) if _MAGIC.search(directory) else self.listed.get(directory, [])
+        return [name for name in names if fnmatch.fnmatchcase(name, pattern) and name.count("/") == pattern.count("/")]
+
+    def expanded(self, path: str, above: Tuple[str, ...] = ()) -> str:
+        """A file with what it includes in place; a file that includes itself, over others too, is left out there."""
+        def include(match: "re.Match[str]") -> str:
+            self.left -= 1
+            if self.left < 0:
+                return match.group(1)
+            pattern = posixpath.normpath(posixpath.join(self.prefix, unquote(match.group(2))))
+            return match.group(1) + "\n".join(self.expanded(name, (*above, path)) for name in self.match(pattern) if name != path and name not in above)
+
+        return _INCLUDE.sub(include, self.parts[path])
+
+
+MOST_INCLUDED = 100000
+"""Includes that are followed: files that include each other would multiply for ever."""
+
+_MAGIC = re.compile(r"[*?\[]")
+_INCLUDE = re.compile(r"(^|[\s;{}])include\s+([^;{}#]+?)\s*;")
 
 
 def join(text: str) -> str:
     """One text in which every include is replaced by the files it names."""
-    parts = files(text)
-    if not parts:
-        return text
-    main = next(iter(parts))
-    prefix = posixpath.dirname(main)
-
-    def expand(body: str, depth: int) -> str:
-        def include(match: "re.Match[str]") -> str:
-            pattern = posixpath.normpath(posixpath.join(prefix, unquote(match.group(2))))
-            names = [name for name in parts if fnmatch.fnmatchcase(name, pattern) and name.count("/") == pattern.count("/")]
-            return match.group(1) + "\n".join(expand(parts[name], depth + 1) for name in sorted(names)) if depth < 16 else match.group(1)
-
-        return re.sub(r"(^|[\s;{}])include\s+([^;{}#]+?)\s*;", include, body)
-
-    return expand(parts[main], 0)
+    found = _Files(text)
+    return found.expanded(next(iter(found.parts))) if found.parts else text
 
 
 def roots(text: str) -> List[str]:

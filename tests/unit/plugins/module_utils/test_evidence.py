@@ -17,7 +17,6 @@ import pytest
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_code,
-    _evidence_host,
     _evidence_paths,
     _evidence_python,
     _evidence_service,
@@ -166,13 +165,6 @@ def test_distributions_and_what_was_patched(tmp_path: Path) -> None:
 ])
 def test_python_version_from_maps(maps: List[str], short: "str | None") -> None:
     assert _evidence_python.short_version(maps, None) == short
-
-
-def test_nginx_arguments_from_its_title() -> None:
-    parse = _evidence_host._nginx_arguments
-    assert parse("nginx: master process /usr/sbin/nginx -g daemon on; master_process on;") == ["-g", "daemon on; master_process on;"]
-    assert parse("nginx: master process nginx -c /etc/n.conf -p /srv/n -g daemon off;") == ["-c", "/etc/n.conf", "-p", "/srv/n", "-g", "daemon off;"]
-    assert not parse("nginx: master process nginx")
 
 
 def process(root: Path, pid: int, parent: int, argv: List[str], environ: str = "", exe: str = "/usr/bin/uwsgi-core") -> None:

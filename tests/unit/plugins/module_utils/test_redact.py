@@ -80,3 +80,19 @@ def test_uwsgi_passes_follow_snippets_and_upstreams() -> None:
 
 def test_tokens_are_the_text() -> None:
     assert "".join(token.text for token in _nginx_text.tokens(NGINX)) == NGINX
+
+
+def test_a_map_s_values_are_masked_in_the_file_that_it_includes() -> None:
+    text = ("# configuration file /etc/nginx/nginx.conf:\nhttp { map $http_api_key $known { include maps/*.map; } include conf.d/*; }\n"
+            "# configuration file /etc/nginx/maps/a.map:\nfirst-canary 1;\n# configuration file /etc/nginx/conf.d/b.conf:\nserver { server_name b; }\n")
+    clean = _nginx_text.clean(text)
+    assert "canary" not in clean and "include maps/*.map;" in clean and "server_name b;" in clean
+
+
+@pytest.mark.parametrize("broken", [
+    'proxy_set_header X-Token "canary canary;', "proxy_set_header X-Token 'a'canary canary;", "set $password 'canary\ncanary;",
+    'add_header X "a;\nproxy_set_header Authorization "Basic canary";',
+])
+def test_a_broken_quote_uncovers_nothing(broken: str) -> None:
+    clean = _nginx_text.clean("# configuration file /a:\nhttp { %s }\n# configuration file /b:\nserver { server_name b; }\n" % broken)
+    assert "canary" not in clean and "server_name b;" in clean

@@ -149,14 +149,15 @@ def test_strange_listeners_are_unexplained() -> None:
     assert [item["what"] for item in plan["unexplained"] if item["kind"] == "listener"] == ["127.0.0.1:7000 p"]
 
 
-@pytest.mark.parametrize(("key", "value", "message"), [
-    ("nginx", {**RECORDED["nginx"], "error": 'unknown directive "x" in /etc/nginx/a:1'},
-     'web1: nginx refuses its own configuration: unknown directive "x" in /etc/nginx/a:1; put it right and run again'),
-])
-def test_one_clear_sentence(key: str, value: Any, message: str) -> None:
-    with pytest.raises(planner.PlanError) as caught:
-        planner.plan("web1", {**evidence(), key: value})
-    assert str(caught.value) == message
+def test_a_broken_nginx_configuration_hides_nothing_else() -> None:
+    data = evidence()
+    text = data["nginx"]["text"].replace("server_name wiki.test;", "server_name wiki.test;;")
+    assert text != data["nginx"]["text"]
+    plan, entries = planner.explain("web1", {**data, "blind": ["nginx refuses ..."], "nginx": {**data["nginx"], "text": text, "error": "unexpected ..."}})
+    assert [item["name"] for item in plan["services"]] == [item["name"] for item in planner.plan("web1", data)["services"]]
+    assert all(service["fit"]["reasons"][-1].startswith("nginx refuses its configuration on disk (unexpected ...)") for service in plan["services"])
+    blind = [entry["what"] for entry in entries if entry["kind"] == "blind"]
+    assert "nginx refuses ..." in blind and [item for item in blind if "/etc/nginx/sites-enabled/all.conf:" in item], blind
 
 
 def test_a_host_without_anything_that_serves() -> None:
