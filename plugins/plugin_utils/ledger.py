@@ -102,6 +102,8 @@ class Ledger:
         manager = self._manager(unit["name"]) or unit.get("starts") and self._manager(unit["starts"])
         if manager:
             return "kept", {}, f"runs {manager}"
+        if unit.get("waits"):
+            return "kept", {}, f"starts {unit['starts']} at the first request: {unit['waits']}; ask it once and run discover again to have it in the plan"
         if unit.get("package"):
             return "external", {}, f"package {unit['package'].split(':')[0]}"
         return "unexplained", {}, unit["path"] or "no file"

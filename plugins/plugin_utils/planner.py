@@ -17,7 +17,10 @@ Evidence = dict[str, Any]
 _UWSGI_WORKERS = ("mule", "mules", "farm", "spooler", "cron", "attach-daemon", "command")
 _STAYING = ("unit", "timer", "process", "periodic", "at")
 """Kinds of workers that go on on the host when their service is converted."""
-_OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket", "zerg",
+_KEPT = "nothing that can be set aside keeps it: {}; have an emperor or a systemd unit of its own start it and its own configuration open its socket, \
+then run discover again"
+_OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket",
+              "ssl-socket", "puwsgi-socket", "fastcgi-nph-socket", "scgi-nph-socket", "undeferred-shared-socket", "zerg",
               "zerg-server", "subscribe-to", "subscribe", "fastrouter", "shared-socket", "map-socket", "vassals-dir")
 _PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 """User names that a plan takes."""
@@ -197,7 +200,7 @@ def _fit(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[str],
 def _blocked(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[str], nginx: nginx_config.Nginx) -> list[str]:
     """What stands in the way of converting, each with what a person can do."""
     options = {key for key, _value in facts["options"]}
-    reasons = [] if facts["manager"]["kind"] else [f"nothing that can be set aside keeps it: {facts['not_convertible'] or 'its manager is not known'}"]
+    reasons = [] if facts["manager"]["kind"] else [_KEPT.format(facts["not_convertible"] or "its manager is not known")]
     reasons += [f"its configuration is not understood: {warning}" for warning in facts["warnings"] if not warning.endswith("has no value")]
     if not facts["python"]:
         reasons.append("it runs no Python")
@@ -214,7 +217,8 @@ def _blocked(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[s
         others = [address for address in nginx.addresses(route.target) if address not in used]
         if others:
             reasons.append(f"its upstream {route.target} has further servers: {', '.join(others)}")
-    reasons += [f"its socket cannot be moved: {item['problem']}" for item in facts["sockets"] if item["problem"] and item["address"] in used]
+    reasons += [f"its socket cannot be moved: {item['problem']}" for item in facts["sockets"]
+                if item["problem"] and item["address"] in used and item["problem"] != facts["not_convertible"]]
     reasons += [f"its uWSGI opens more than its socket: option {key}" for key in sorted(options & set(_OWN_PORTS))]
     reasons += [f"its uWSGI runs more than web requests: {worker['what']}" for worker in facts["workers"] if worker["kind"] in _UWSGI_WORKERS]
     reasons += [f"its option {key} holds a secret value, which a plan cannot carry; move it to env or a file" for key in facts["hidden_options"]]

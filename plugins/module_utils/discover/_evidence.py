@@ -12,12 +12,14 @@ import contextlib
 import datetime
 import functools
 import os
+import re
 import socket
 from typing import Any, Dict, List, Sequence, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _calendar
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, yield_cpu
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
+    _app_servers,
     _evidence_cron,
     _evidence_files,
     _evidence_host,
@@ -31,6 +33,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _nginx_text,
 )
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence_uwsgi import Instance
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
 
 Facts = List[Dict[str, Any]]
 
@@ -41,7 +44,8 @@ def collect() -> Dict[str, Any]:
     if os.geteuid() != 0:
         host.blind.append("this is not root (become: true): other users' processes, their sockets and files that are not everybody's were not seen")
     nothing: Tuple[List[Instance], List[Instance]] = ([], [])
-    serving, emperors = host.part("uWSGI", lambda: _evidence_uwsgi.instances(host.table, host.units, socket.gethostname(), host.sockets), nothing)
+    passed = {item.target for item in host.passes}
+    serving, emperors = host.part("uWSGI", lambda: _evidence_uwsgi.instances(host.table, host.units, socket.gethostname(), host.sockets, passed), nothing)
     converted, blind = _evidence_host.converted()
     host.blind += blind
     names = {service["name"] for service in converted}
@@ -86,7 +90,7 @@ class _Around:
         host.blind += blind
         by_name = {unit.name: unit for unit in self.units if not unit.owner}
         self.view = _evidence_processes.View(host.table, host.sockets, host.owner, by_name)
-        for kind, instances in (("service", serving), ("emperor", emperors)):
+        for kind, instances in (("emperor", emperors), ("service", serving)):
             for item in instances:
                 self.view.of.update({process.pid: (kind, item.name) for process in item.processes})
         self.view.of.update({process.pid: ("nginx", "nginx") for process in host.table.values() if process.argv[0].startswith("nginx: ")})
@@ -110,9 +114,19 @@ class _Around:
         processes: Facts = host.part("processes", lambda: _evidence_processes.processes(view, askers, self._tied), [])
         self._workers(processes)
         return {"app_servers": servers, "processes": processes,
-                "units": [{**unit.facts(), **_given(units.get((unit.name, unit.owner)))} for unit in self.units if unit.there],
+                "units": [{**unit.facts(), **_given(units.get((unit.name, unit.owner))), **self._waits(unit)} for unit in self.units if unit.there],
                 "listeners": self._listeners(), "cron": _evidence_cron.facts(lines, crons), "managers": managers,
                 "managed": _managers.marked(self._files())}
+
+    def _waits(self, unit: _evidence_systemd.Unit) -> Dict[str, str]:
+        """What a socket unit that was written here starts at the first request, when that is an application server."""
+        started = next((item for item in self.units if item.name == unit.started and item.owner == unit.owner), None) if unit.name.endswith(".socket") else None
+        command = "; ".join(started.sections.get(("Service", "ExecStart"), [])) if started is not None and not unit.package else ""
+        words = command.split()
+        running = _app_servers.program(words[0].lstrip("-:@!+"), words) if words else None
+        if running is None or not (_app_servers.known(running, words) or re.match("(py)?uwsgi", running.name)):
+            return {}
+        return {"waits": redact(command)[:200]}
 
     def _given_units(self, servers: Facts) -> Dict[Tuple[str, str], Tuple[str, str]]:
         """To whom each unit belongs: to a service before an application server."""

@@ -16,13 +16,12 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import Process, Sockets, tree
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _app_servers, _evidence_host, _evidence_python
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._app_servers import PLAIN, Program
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence_keepers import SUPERVISORS
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence_systemd import Unit
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
 
 _SHELLS = re.compile(r"-?(sh|bash|dash|zsh|ksh|fish|csh|tcsh|busybox)")
 _SESSION = re.compile(r"sshd(-session|-auth)?|sftp-server|login|sudo|su|runuser|screen|SCREEN|tmux.*|\(sd-pam\)|agetty|ssh-agent|gpg-agent|script|tini")
-_SUPERVISORS = {"supervisord": "supervisor", "runsv": "runit", "s6-supervise": "s6", "monit": "monit", "circusd": "circus", "honcho": "honcho",
-                "foreman": "foreman", "pm2": "pm2", "god": "god"}
 _TEMPORARY = ("/tmp/", "/var/tmp/")
 
 
@@ -176,8 +175,8 @@ def _keeper(view: View, process: Process) -> str:
     pid = process.parent
     while pid in view.table and pid > 1:
         name = os.path.basename(view.program(view.table[pid]).path)
-        if name in _SUPERVISORS:
-            return _SUPERVISORS[name]
+        if name in SUPERVISORS:
+            return SUPERVISORS[name]
         pid = view.table[pid].parent
     unit = view.units.get(process.unit)
     if process.unit and process.user_manager:

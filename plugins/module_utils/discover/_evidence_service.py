@@ -19,11 +19,13 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_needs,
     _evidence_paths,
     _evidence_python,
+    _evidence_running,
     _evidence_settings,
     _evidence_shared,
     _evidence_site,
     _evidence_uwsgi,
     _uwsgi_config,
+    _uwsgi_running,
 )
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import is_secret, redact
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _instance
@@ -45,26 +47,36 @@ _NOT_OURS = frozenset("""
     PATH HOME LOGNAME USER SHELL PWD OLDPWD SHLVL _ TERM INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID MANAGERPID NOTIFY_SOCKET
     LISTEN_FDS LISTEN_PID LISTEN_FDNAMES MAINPID RUNTIME_DIRECTORY STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY
     CONFIGURATION_DIRECTORY CREDENTIALS_DIRECTORY MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE WATCHDOG_PID WATCHDOG_USEC container
+    SUPERVISOR_ENABLED SUPERVISOR_PROCESS_NAME SUPERVISOR_GROUP_NAME SUPERVISOR_SERVER_URL
 """.split())
+
+
+_UNNAMED = "the running process listens there, but its configuration does not name it; reload the service, or put its files back"
 
 
 def sockets(instance: _evidence_uwsgi.Instance) -> List[Dict[str, str]]:
     """{address, problem}: the sockets of the uwsgi protocol, and why the place that defines one could not be changed."""
     found = []
     for option in _uwsgi_config.sockets(instance.config):
-        address = _uwsgi_config.text(option)
-        place = _uwsgi_config.locate_value(instance.config, option.key, address)
+        value = _uwsgi_config.text(option)
+        address = _uwsgi_running.resolved(instance.config, value)
+        if address.startswith("fd://"):
+            continue
+        place = _uwsgi_config.locate_value(instance.config, option.key, value)
         # the command line is a place too, as long as it names the socket itself
-        fixed = place.problem if place.file is None and place.raw != address or place.file is not None and place.line == 0 else ""
+        fixed = place.problem if place.file is None and place.raw != value or place.file is not None and place.line == 0 else ""
         if not address.startswith(("/", "@")) and ":" not in address:
             address = os.path.normpath(os.path.join(instance.start, address))
         found.append({"address": address, "problem": fixed or ""})
+    for address in sorted(instance.inherited):
+        found.append({"address": address, "problem": instance.given or _UNNAMED})
     return found
 
 
 def ask(host: _evidence_shared.Host, instance: _evidence_uwsgi.Instance) -> Dict[str, Any]:
     """GET of the location that leads here, asked of the application itself: {path, status}, or {path, problem} without an answer."""
     paths = [item["address"] for item in sockets(instance)]
+    paths.sort(key=lambda path: not any(_uwsgi_running.same(path, other) for other in instance.listening))  # where it listens comes first
     mine = [item for item in host.passes if item.target in paths]
     location = min([item.location for item in mine if item.location.startswith("/")] or ["/"], key=len)
     names = [item.server_name for item in mine if item.server_name and item.server_name not in ("_", "default") and not re.match(r"[~*.]", item.server_name)]
@@ -97,6 +109,7 @@ class Service:
         self.secrets: Dict[str, str] = {}
         self.environment: Dict[str, str] = {}
         self._environment()
+        self.remarks += self._part("processes", lambda: _evidence_running.drift(instance, self.properties, self.told), list)
 
     def _import_paths(self) -> List[str]:
         return [self._absolute(path) for path in self.config.all(*_PATH_KEYS)] + [
@@ -134,9 +147,10 @@ class Service:
     # -- the environment
 
     def _environment(self) -> None:
-        properties = self.host.units.get(self.instance.unit, {})
-        files = [line.split(" (")[0].lstrip("-") for line in properties.get("EnvironmentFiles", "").splitlines() if line]
-        started = self._started_with(properties, files)
+        self.properties = {} if self.instance.master.user_manager or self.instance.program else self.host.units.get(self.instance.unit, {})
+        files = [line.split(" (")[0].lstrip("-") for line in self.properties.get("EnvironmentFiles", "").splitlines() if line]
+        self.told = self._told(files)
+        started = self._started_with()
         self.started = {name: value for name, value in started.items() if name not in _NOT_OURS and not name.startswith("UWSGI_")}
         for name, value in self.started.items():
             self._variable(name, value, self._source(name, files), None)
@@ -150,7 +164,7 @@ class Service:
                 self.environment.pop(name, None)
                 self.secrets.pop(name, None)
 
-    def _started_with(self, properties: Dict[str, str], files: List[str]) -> Dict[str, str]:
+    def _started_with(self) -> Dict[str, str]:
         """The environment that the master was started with: its own copy, or where that cannot be trusted its emperor's or its unit's.
 
         A process that has rewritten its title may have overwritten it. One that has reloaded has executed itself with everything
@@ -159,14 +173,18 @@ class Service:
         for process in (self.instance.master, self.instance.emperor):
             if process is not None and not process.rewritten and "UWSGI_RELOADS" not in process.environ:
                 return process.environ
-        found: Dict[str, str] = dict(self.host.manager_environment)
-        if properties:
-            found.update(dict(item.split("=", 1) for item in shlex.split(properties.get("Environment", "")) if "=" in item))
-            for path in files:
-                try:
-                    found.update(_instance.parse_environment_file(_evidence_uwsgi.read_text(path)))
-                except OSError as exc:
-                    self.host.blind.append("%s: %s" % (path, exc.strerror))
+        return {**self.host.manager_environment, **self.told}
+
+    def _told(self, files: List[str]) -> Dict[str, str]:
+        """What its unit, with its environment files, or its supervisor says now."""
+        if self.instance.program is not None:
+            return self.instance.program.environment
+        found = dict(item.split("=", 1) for item in shlex.split(self.properties.get("Environment", "")) if "=" in item)
+        for path in files:
+            try:
+                found.update(_instance.parse_environment_file(_evidence_uwsgi.read_text(path)))
+            except OSError as exc:
+                self.host.blind.append("%s: %s" % (path, exc.strerror))
         return found
 
     def _all_variables(self) -> Dict[str, str]:
@@ -180,6 +198,8 @@ class Service:
                     return "envfile:" + path
             except OSError:
                 continue
+        if self.instance.program is not None and name in self.instance.program.environment:
+            return "file:" + self.instance.program.file
         return "unit:" + (self.instance.unit or "unknown")
 
     def _variable(self, name: str, value: str, source: str, apart: Optional[str]) -> None:
@@ -332,9 +352,7 @@ class Service:
         return {key: value for key, value in facts.items() if value not in (None, [])}
 
     def _version(self) -> str:
-        rc, out, _err = _evidence_host.as_owner([self.binary, "--version"], self.uid, self.gid)
-        match = re.search(r"\d+\.\d+\S*", out) if rc == 0 else None
-        return re.sub(r"-debian$", "", match.group()) if match else ""
+        return re.sub(r"-debian$", "", _evidence_uwsgi.version(self.binary, self.uid, self.gid))
 
     def _settings_files(self, named: Dict[str, str]) -> List[str]:
         """Settings files outside the code that environment, options or the home directory name: what they say counts like the code's."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._uwsgi_files import (
     FileError,
@@ -44,6 +45,10 @@ _STRUCTURE = frozenset(_LOADERS) | frozenset(_END) | {"include", "inherit", "set
 # Not options, though they look so in the environment (core/utils.c parse_sys_envs).
 _OWN_ENVIRONMENT = ("RELOADS", "VASSALS_DIR", "EMPEROR_FD", "BROODLORD_NUM", "EMPEROR_FD_CONFIG", "EMPEROR_PROXY", "JAIL_PID", "ORIGINAL_PROC_NAME")
 _NOT_FOLLOWED = ("emperor-wrapper", "inject-before", "inject-after", "envdir", "early-envdir", "resolve", "blacklist", "whitelist", "config")
+_OF_THE_START = {"t": "the time of the start", "T": "the time of the start", "V": "uWSGI's version", "k": "the number of processors", "b": "uWSGI's binary",
+                 "u": "the user of the start", "U": "the user of the start", "g": "the group of the start", "G": "the group of the start",
+                 "i": "the file's inode", "I": "the file's inode"}
+"""Placeholders that no file tells (core/uwsgi.c)."""
 _MAX_DEPTH = 16
 _MAX_EXPANSIONS = 1000
 
@@ -80,22 +85,24 @@ class Host:
     is_link: Callable[[str], bool] = lambda path: False
     glob: Callable[[str], List[str]] = lambda pattern: []
     plugins: Sequence[str] = ()
+    inode: Callable[[str], Optional[int]] = lambda path: None
     libyaml: bool = True
     """Whether its uWSGI was built with libyaml: distributions' are, those from PyPI usually not."""
     magic: Mapping[str, str] = field(default_factory=dict)
-    """Further one-letter placeholders, such as u, U, g, G, k, V."""
+    """Further one-letter placeholders: b, k, u, U, g, G, V. One of those that is missing here and used somewhere becomes a warning."""
 
 
 @dataclass
 class Config:
     """An instance's configuration. ``options`` are the effective ones in order; ``exported`` is everything that uWSGI's own
     ``--show-config`` prints, loaders and logic included; ``files`` are the files read, in order, with their text (secrets included:
-    never send them off the host); ``warnings`` name what was not understood."""
+    never send them off the host); ``warnings`` name what was not understood; ``letters`` are the one-letter placeholders in use."""
 
     options: List[Option] = field(default_factory=list)
     exported: List[Option] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
     files: Dict[str, str] = field(default_factory=dict)
+    letters: Set[str] = field(default_factory=set)
 
     def all(self, *keys: str) -> List[str]:
         """Values of every option with one of these names, in order."""
@@ -306,6 +313,10 @@ class _Reader:
             self.warn("%s: %s" % (absolute, exc))
             return
         self.depth += 1
+        for letter in sorted({letter for entry in entries for letter in re.findall(r"%(.)", entry.raw)}):
+            self.config.letters.add(letter)
+            if letter in _OF_THE_START and letter not in self.magic:
+                self.warn("%s: %%%s is %s, which is not known" % (absolute, letter, _OF_THE_START[letter]))
         for entry in entries:
             self.add(entry.key, entry.value, (absolute, entry.line, entry.raw))
         self.depth -= 1
@@ -319,11 +330,14 @@ class _Reader:
         stem, dot, extension = base.rpartition(".")
         parts = [part for part in directory.split("/") if part]
         table = {"o": name, "p": full, "s": base, "d": directory + "/", "c": directory.rpartition("/")[2],
-                 "n": stem if dot else base, "e": extension if dot else "", "x": section or ""}
+                 "n": stem if dot else base, "e": extension if dot else "", "x": section or "", "j": _hash(full)}
+        inode = self.host.inode(full)
+        if inode is not None:
+            table["i"] = str(inode)
         self.magic.update({str(number): (parts[number] if number < len(parts) else "") for number in range(10)})
         self.magic.update(table)
         if not self.first_file_seen:
-            self.magic.update({letter.upper(): table[letter] for letter in "odspcenx"})
+            self.magic.update({letter.upper(): table[letter] for letter in "odspcenxji" if letter in table})
             self.first_file_seen = True
 
     # -- the three passes: core/utils.c uwsgi_apply_config_pass
@@ -407,6 +421,14 @@ def _innermost(value: str, symbol: str, start: int) -> Tuple[int, int]:
     return -1, -1
 
 
+def _hash(path: str) -> str:
+    """``%j``: the file's name by DJB33X, its four bytes as they lie in memory, in hexadecimal (core/hash.c, core/utils.c uwsgi_str_to_hex)."""
+    number = 5381
+    for byte in os.fsencode(path):
+        number = (number * 33 & 0xFFFFFFFF) ^ byte
+    return number.to_bytes(4, sys.byteorder).hex().upper()
+
+
 def _number(value: Optional[str]) -> int:
     match = re.match(r"\s*[+-]?\d+", value or "")
     return int(match.group()) if match else 0
@@ -485,8 +507,9 @@ def environment(config: Config) -> Dict[str, str]:
 
 
 def sockets(config: Config) -> List[Option]:
-    """Options that open uwsgi-protocol sockets, in order."""
-    return [option for option in config.options if option.key in SOCKET_KEYS]
+    """Options that open uwsgi-protocol sockets, in order; ``protocol`` makes ``socket`` speak another one."""
+    spoken = config.last("protocol", "socket-protocol") or "uwsgi"
+    return [option for option in config.options if option.key in SOCKET_KEYS and (option.key != "socket" or spoken == "uwsgi")]
 
 
 def locate_value(config: Config, key: str, value: Optional[str] = None) -> Location:

@@ -227,8 +227,10 @@ def test_the_environment_after_a_reload(tmp_path: Path, monkeypatch: pytest.Monk
     service = _evidence_service.Service.__new__(_evidence_service.Service)
     service.host = MagicMock(manager_environment={"LANG": "fr"}, blind=[])
     for above, expected in [(emperor, {"LANG": "C.UTF-8", "A_KEY": "x"}), (None, {"LANG": "fr", "MODE": "a b"})]:
-        service.instance = MagicMock(master=vassal, emperor=above)
-        assert service._started_with({"Environment": '"MODE=a b"'}, []) == expected
+        service.instance = MagicMock(master=vassal, emperor=above, program=None)
+        service.properties = {"Environment": '"MODE=a b"'}
+        service.told = service._told([])
+        assert service._started_with() == expected
 
 
 def test_evidence_does_not_depend_on_what_is_open(host: Path) -> None:

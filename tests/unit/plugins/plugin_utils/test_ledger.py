@@ -148,6 +148,14 @@ def test_the_plan_says_each_thing_once_and_no_times() -> None:
         "0.0.0.0:22 sshd", "127.0.0.1:3100 grafana", "127.0.0.1:5432 postgres"]
 
 
+def test_a_socket_whose_application_waits_for_a_request() -> None:
+    socket = unit("blog.socket", starts="blog.service", listen=["/run/blog.sock"])
+    held = [listener("unix:/run/blog.sock", "systemd", "init.scope")]
+    for waits, status in (("uwsgi --ini blog.ini", "kept"), ("", "unexplained")):
+        found = entries(units=[{**socket, "waits": waits} if waits else socket], listeners=held)
+        assert {found["unit", "blog.socket"]["status"], found["listener", "unix:/run/blog.sock systemd"]["status"]} == {status}
+
+
 def test_a_person_explains() -> None:
     reasons = [{"what": "mystery*", "reason": "measures the room"}, {"what": "*", "reason": "all", "kind": "at"}]
     found = entries(kept=reasons, blind=["x: Permission denied"])

@@ -61,9 +61,16 @@ def test_ready() -> None:
     assert fit() == {"verdict": "ready"}
 
 
+def test_a_socket_that_is_given_is_told_once() -> None:
+    given = "supervisor keeps it and opens its socket"
+    found = fit(manager={"kind": "", "unit": "", "vassal": ""}, not_convertible=given, sockets=[{"address": "/run/uwsgi-emp/blog.sock", "problem": given}])
+    assert len([reason for reason in found["reasons"] if given in reason]) == 1
+
+
 @pytest.mark.parametrize(("changes", "reason"), [
     ({"manager": {"kind": "", "unit": "", "vassal": ""}, "not_convertible": "no systemd unit and no emperor keeps it"},
-     "nothing that can be set aside keeps it: no systemd unit and no emperor keeps it"),
+     "nothing that can be set aside keeps it: no systemd unit and no emperor keeps it; have an emperor or a systemd unit of its own start it "
+     "and its own configuration open its socket, then run discover again"),
     ({"warnings": ["/x.ini: a nested value of a"]}, "its configuration is not understood: /x.ini: a nested value of a"),
     ({"python": {"patched": []}}, None),
     ({"sockets": []}, "it has no socket of the uwsgi protocol"),
