@@ -1,9 +1,9 @@
 """What can go wrong while services are installed, on one host with 20 services under a load (none of its requests may fail).
 
 Each case: the run fails with one sentence that says what to do, every service answers as before, and the next good run brings the wanted
-state. The cases: a site that nginx refuses among 20 good ones; a service that crashes on import; one that loads and answers 500; a full
-disk below the code, the vassals, the state, and during pip install; a package mirror that is down; a run killed at every task, with and
-without the module on the host; an nginx edited by hand, soundly and not.
+state. The cases: a site that nginx refuses among 20 good ones; a service that crashes on import; a secret with which it does not start; one
+that loads and answers 500; a full disk below the code, the vassals, the state, and during pip install; a package mirror that is down; a run
+killed at every task, with and without the module on the host; an nginx edited by hand, soundly and not.
 
 Alone: eval "$(./scripts/bench env)"; pytest --import-mode=prepend tests/faults/test_install_faults.py [-k disk]
 """
@@ -120,6 +120,18 @@ def test_a_site_that_nginx_refuses_among_twenty(web: Web) -> None:
 def test_a_vassal_that_crashes_on_import(web: Web) -> None:
     said = web.refused(altered(web, 3, code={"path": "/srv/app03/current", "source": str(APPS / "crashing")}))
     assert "service app03: its application does not load: RuntimeError: out of order" in said
+
+
+def test_a_secret_with_which_it_does_not_start(web: Web) -> None:
+    """What is on disk afterwards is what serves: the host may boot."""
+    wanted = altered(web, 5, code={"path": "/srv/app05/current", "source": str(APPS / "keyed")}, secrets=[{"name": "KEY"}])
+    web.install(wanted, webstack_secrets={"app05": {"KEY": "right"}})
+    said = web.refused(wanted, webstack_secrets={"app05": {"KEY": "wrong"}})
+    assert "service app05: its application does not load: ValueError: this key opens nothing" in said
+    assert "wrong" not in said
+    assert web.run("sh", "-c", "grep -rl wrong /etc/webstack; ls -R /etc/webstack | grep former", check=False) == ""
+    assert "changed=0" in web.install(wanted, webstack_secrets={"app05": {"KEY": "right"}})
+    web.as_wanted(wanted)
 
 
 def test_a_health_check_that_fails_after_the_new_code_is_in_place(web: Web) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Set
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _releases, _uwsgi_chain, _uwsgi_wrapper
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _releases, _secret_former, _uwsgi_chain, _uwsgi_wrapper
 
 SECRETS_FOLLOW = "; Secrets follow."
 
@@ -93,10 +93,22 @@ class UwsgiVassals(WebstackModule):
         self._report(changed)
         if self.beside and not self.check_mode:
             _uwsgi_wrapper.write(self.binary)
-        if (self.changes or self.reasons) and not self.check_mode:
-            self._act(changed)
+        self.settled = not _secret_former.kept(self._secrets())
+        if self.check_mode:
+            return
+        try:
+            if self.changes or self.reasons:
+                self._act(changed)
+        except WebstackError:
+            _secret_former.take_back(self._secrets())
+            raise
+        _secret_former.forget(self._secrets())
 
     # What there is to do.
+
+    def _secrets(self) -> List[str]:
+        """The files whose former selves may be kept: what the vassals read, and what their workers and jobs do."""
+        return [path for name, vassal in self.vassals.items() for path in [*vassal["watch"], _paths.secret_env(name)]]
 
     def _path(self, name: str) -> str:
         if name in self.parked:
@@ -206,6 +218,7 @@ class UwsgiVassals(WebstackModule):
             _emperor.await_all(watches, self.emperor, self.params["timeout"])
         except WebstackError as exc:
             self.result.clear()
+            _secret_former.take_back(self._secrets())
             flipped = self._flip_back()
             undone = transaction.put_back(keep_times=False)
             again = undone + [self._path(name) for name in self.reasons if name in known and self._path(name) not in undone]

@@ -16,6 +16,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install import (
     _own_files,
     _releases,
     _secret_files,
+    _secret_former,
     _systemd_units,
     _webapp_commands,
     _webapp_files,
@@ -251,6 +252,7 @@ class Webapps(WebstackModule):
             self._make(directory)
         for secret in self.secrets:
             uid, gid = self.host.users[secret.user]
+            _secret_former.keep(secret.path)
             _journal.replace_file(secret.path, secret.value, 0o400, uid, gid)
         for name, plan in self.plans.items():
             self._stage(plan, self._service(name))
