@@ -27,6 +27,17 @@ class Outcome:
     note: str = ""
 
 
+TELLING = r"^fatal: |^failed: |^\[ERROR\]|^E  |: error:|FAILED"
+"""Lines of Ansible, pytest, mypy and molecule that say what went wrong."""
+
+
+def excerpt(lines: Sequence[str], show: str = "") -> list[str]:
+    """What of a failed check's log is worth reading first: the lines that say what went wrong, then how it ended. Pure."""
+    chosen = [line for line in lines if show and re.search(show, line)] or list(lines)
+    telling = [line for line in lines if re.search(TELLING, line)]
+    return [*telling[-8:], *(["…"] if telling else []), *chosen[-40:]]
+
+
 @dataclass
 class Report:
     """All checks of a run."""
@@ -40,9 +51,7 @@ class Report:
         count = f"{outcome.passed} passed, {outcome.failed} failed, " if outcome.passed + outcome.failed > 1 else ""
         print(f"  {word}: {outcome.name} ({count}{outcome.seconds:.0f} s){' ' + outcome.note if outcome.note else ''}", flush=True)
         if outcome.failed and log is not None and log.is_file():
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            telling = [line for line in lines if show and re.search(show, line)]
-            print("\n".join(f"  | {line}" for line in (telling or lines)[-60:]))
+            print("\n".join(f"  | {line[:600]}" for line in excerpt(log.read_text(encoding="utf-8", errors="replace").splitlines(), show)))
             print(f"  whole log: {log}", flush=True)
 
     def check(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900,

@@ -77,3 +77,10 @@ def test_options_in_options_are_flattened() -> None:
     rows = list(role_readmes._rows({"a": {"type": "list", "elements": "dict", "required": True, "description": "Outer.",
                                           "options": {"b": {"type": "str", "choices": ["x", "y"], "default": "x", "description": ["In.", "Side."]}}}}))
     assert rows == ["| `a` | list of dict | **required** | Outer. |", "| `a.b` | str | `x` | In. Side. One of `x`, `y`. |"]
+
+
+def test_a_failed_log_is_told_by_what_went_wrong_first() -> None:
+    lines = ["TASK [x]", "[ERROR]: Task failed: no", "fatal: [web]: FAILED! => {}", *(f"line {number}" for number in range(100))]
+    told = report.excerpt(lines)
+    assert told[:3] == ["[ERROR]: Task failed: no", "fatal: [web]: FAILED! => {}", "…"] and told[-1] == "line 99" and len(told) == 43
+    assert report.excerpt(["a", "ERROR b"], "^ERROR") == ["ERROR b"]
