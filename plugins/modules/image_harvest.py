@@ -22,11 +22,19 @@ options:
     type: list
     elements: dict
     required: true
+  sbom_dir:
+    description:
+      - A directory on the control node for the images' bills of materials (CycloneDX 1.5), C(SERVICE.cdx.json) each; none is written without it.
+      - A bill lists the distribution's packages and the Python distributions, and is the same as long as the image is.
+    type: path
 requirements:
   - docker (the docker SDK for Python on the managed host)
 extends_documentation_fragment:
   - gantry.webstack._attributes
+  - gantry.webstack._attributes.action
 attributes:
+  action:
+    support: full
   check_mode:
     support: full
     details: Reads the host and computes the ids that a real run would give. Without an engine every image counts as missing.
@@ -87,7 +95,12 @@ images:
       type: list
       elements: dict
       returned: always
-      sample: [{"name": "libssl3", "version": "3.0.17-1~deb12u2"}]
+      sample: [{"name": "libssl3", "version": "3.0.17-1~deb12u2", "architecture": "amd64"}]
+    sbom:
+      description: The file on the control node with the image's bill of materials.
+      type: path
+      returned: when O(sbom_dir) is given
+      sample: /home/me/webstack-plans/sbom/web1/shop.cdx.json
     remarks:
       description: Sentences about what was left out or not found.
       type: list
@@ -99,16 +112,21 @@ images:
       type: bool
       returned: always
       sample: true
+system:
+  description: The distribution, C(ID) and C(VERSION_ID) of os-release(5).
+  returned: success
+  type: dict
+  sample: {"id": "debian", "version_id": "12"}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.image._image import ImageHarvest
+from ansible_collections.gantry.webstack.plugins.module_utils.image._image import SPEC, ImageHarvest
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec={"services": {"type": "list", "elements": "dict", "required": True}}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     ImageHarvest(module).execute()
 
 

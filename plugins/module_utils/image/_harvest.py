@@ -323,7 +323,7 @@ def made_file(path: str, data: bytes) -> Entry:
 
 
 def packages(closures: Iterable[Closure], host: Host) -> List[Dict[str, str]]:
-    """Name and version of every package in these closures, sorted."""
+    """Name, version and architecture of every package in these closures, sorted."""
     found = {key for closure in closures for key in closure.packages}
-    stanzas = sorted((host.dpkg.stanzas[key].name, host.dpkg.stanzas[key].version) for key in found)
-    return [{"name": name, "version": version} for name, version in stanzas]
+    stanzas = sorted(host.dpkg.stanzas[key][:3] for key in found)
+    return [{"name": name, "version": version, "architecture": architecture} for name, version, architecture in stanzas]

@@ -175,18 +175,23 @@ def changing(service: Mapping[str, Any], exc: FileChanged) -> WebstackError:
                          % (service["name"], exc), **exc.details)
 
 
+SPEC = {"services": {"type": "list", "elements": "dict", "required": True}, "sbom_dir": {"type": "path"}}
+"""argument_spec of the module image_harvest; sbom_dir is the control node's."""
+
+
 class ImageHarvest(WebstackModule):
     """Harvest an image per service and load those that the engine lacks."""
 
     def run(self) -> None:
         services: List[Dict[str, Any]] = self.params["services"]
-        self.result["images"] = []
+        self.result.update(images=[], system={})
         if not services:
             return
         yield_cpu()
         with contextlib.ExitStack() as stack:
             client = self._client(stack)
             builder = Builder(services)
+            self.result["system"] = system_of(builder.fs.text("/etc/os-release"))
             for service in services:
                 self._one(client, builder, service)
 
@@ -226,6 +231,12 @@ class ImageHarvest(WebstackModule):
         if found is None:
             raise WebstackError("service %s: the engine took its image %s but does not list it" % (harvested.image.name, harvested.image.tag))
         return harvested, found
+
+
+def system_of(release: str) -> Dict[str, str]:
+    """ID and VERSION_ID of a host's os-release(5), in lower-case keys. Pure."""
+    rows = re.findall(r"(?m)^(ID|VERSION_ID)=\"?([^\"\n]*)", release)
+    return {key.lower(): value for key, value in rows}
 
 
 def described(harvested: Harvested, found: Optional[str], built: bool) -> Dict[str, Any]:
