@@ -128,16 +128,19 @@ class Service:
         return prefix if _evidence_python.pyvenv(prefix) else None
 
     def _code(self) -> Optional[str]:
-        """chdir, or where the application's module or file is found."""
-        chdir = self.config.last("chdir", "chdir2")
+        """chdir, or where the application's module or file is found. chdir2 says nothing: uWSGI goes there when the application is loaded."""
+        chdir = self.config.last("chdir")
         paths = [self._absolute(path) for path in self.config.all(*_PATH_KEYS)]
+        script = self.config.last("wsgi-file", "file")
+        beside = os.path.dirname(self._absolute(script)) if script else None
         if chdir:
             code = os.path.normpath(os.path.join(self.instance.start, chdir))
+            if beside and not _evidence_paths.within(beside, [code]) and not _holds_python(code):
+                return beside
             outer = [path for path in paths if _evidence_paths.within(code, [path]) and path.count("/") >= 2]
             return min(outer, key=len) if outer else code
-        script = self.config.last("wsgi-file", "file")
-        if script:
-            return os.path.dirname(self._absolute(script))
+        if beside:
+            return beside
         module = (self.config.last("module", "wsgi") or "").split(":")[0].split(".")[0]
         for path in paths + [self.instance.start]:
             if module and (os.path.exists(os.path.join(path, module)) or os.path.exists(os.path.join(path, module + ".py"))):
@@ -154,7 +157,7 @@ class Service:
         self.started = {name: value for name, value in started.items() if name not in _NOT_OURS and not name.startswith("UWSGI_")}
         for name, value in self.started.items():
             self._variable(name, value, self._source(name, files), None)
-        main = next(iter(self.config.files), None)
+        main = self.instance.config_file
         for option in self.config.options:
             name, equal, value = _uwsgi_config.text(option).partition("=")
             if option.key == "env" and equal:
@@ -236,7 +239,7 @@ class Service:
         """Absolute paths in the environment and the options, with what names them."""
         named: Dict[str, str] = {}
         values = [("environment variable %s" % name, value) for name, value in sorted(self._all_variables().items())]
-        skipped = set(_VENV_KEYS + _PATH_KEYS + _LOG_KEYS + _uwsgi_config.SOCKET_KEYS + ("chdir", "plugins", "plugin", "plugins-dir", "plugin-dir", "env"))
+        skipped = set(_VENV_KEYS + _PATH_KEYS + _LOG_KEYS + _uwsgi_config.SOCKET_KEYS + ("plugins", "plugin", "plugins-dir", "plugin-dir", "env"))
         values += [("uWSGI option %s" % option.key, _uwsgi_config.text(option)) for option in self.config.options if option.key not in skipped]
         for place, value in values:
             for word in re.split(r"[\s,;]+|(?<=[^/])=", re.sub(r"^sqlite:///(?=/)", "", value)):
@@ -411,6 +414,12 @@ class Service:
             "health": {key: self.health[key] for key in ("path", "status") if key in self.health},
             "remarks": ([self.health["problem"]] if "problem" in self.health else []) + self.remarks,
         }
+
+
+def _holds_python(directory: str) -> bool:
+    """Has it Python files, or packages of them?"""
+    listed, _complete = _evidence_files.entries(directory)
+    return any(entry.name.endswith(".py") or os.path.isfile(os.path.join(entry.path, "__init__.py")) for entry in listed)
 
 
 def _private(path: str) -> bool:

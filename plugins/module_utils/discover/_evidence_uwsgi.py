@@ -18,7 +18,8 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import _e
 
 _PROPERTIES = ("Id", "FragmentPath", "SourcePath", "Environment", "EnvironmentFiles", "WorkingDirectory", "MainPID", "StateDirectory", "CacheDirectory",
                "LogsDirectory", "ReadWritePaths", "TriggeredBy", "ExecStart")
-_FIRST_FILE = ("ini", "xml", "xmlconfig", "yaml", "yml", "json", "js", "config", "inherit", "include")
+_LOADED = ("ini", "xml", "xmlconfig", "yaml", "yml", "json", "js", "config")
+_FIRST_FILE = (*_LOADED, "inherit", "include")
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Instance:
     @property
     def config_file(self) -> Optional[str]:
         """The vassal's file; else the last configuration file that its command line names, since distributions put their own before it."""
-        named = [path for option in self.config.exported if option.source_file == _uwsgi_config.COMMAND_LINE and option.key in _FIRST_FILE
+        named = [path for option in self.config.exported if option.source_file == _uwsgi_config.COMMAND_LINE and option.key in _LOADED
                  for path in self.config.files if path == os.path.normpath(os.path.join(self.start, _uwsgi_config.text(option).split(":")[0]))]
         return self.vassal or next(iter(named[::-1]), None) or next(iter(self.config.files), None)
 
