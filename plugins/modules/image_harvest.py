@@ -13,7 +13,7 @@ description:
   - An image holds the interpreter with its standard library, uWSGI with the plugins in use, every shared library and tool they need,
     time zones, CA certificates, the service's accounts, its virtual environment byte for byte, and its code.
   - Services with the same interpreter share their first layer, those with the same uWSGI on it their second.
-  - No registry, no network, no package manager and no temporary file is used. The same files give the same image id.
+  - Building takes no registry, no network, no package manager and no temporary file. The same files give the same image id.
   - State, secrets and files that are mounted are empty places in the image. A secret's value in any file of an image stops the module.
 options:
   services:
@@ -27,6 +27,23 @@ options:
       - A directory on the control node for the images' bills of materials (CycloneDX 1.5), C(SERVICE.cdx.json) each; none is written without it.
       - A bill lists the distribution's packages and the Python distributions, and is the same as long as the image is.
     type: path
+  registry:
+    description:
+      - A registry that gets the images too, C(HOST[:PORT][/PATH]); none does without it. The service's container runs the image that is on the host.
+      - Layers that the registry has are not sent again, and an image that it has is not sent at all.
+    type: str
+  registry_auth:
+    description: Who may write to O(registry). The engine's own logins are not used.
+    type: dict
+    suboptions:
+      username:
+        description: The user's name.
+        type: str
+        required: true
+      password:
+        description: The password or token.
+        type: str
+        required: true
 requirements:
   - docker (the docker SDK for Python on the managed host)
 extends_documentation_fragment:
@@ -96,6 +113,11 @@ images:
       elements: dict
       returned: always
       sample: [{"name": "libssl3", "version": "3.0.17-1~deb12u2", "architecture": "amd64"}]
+    registry:
+      description: The image's C(reference) by digest in O(registry), and whether it was C(pushed) by this run.
+      type: dict
+      returned: when O(registry) is given
+      sample: {"reference": "registry.example.org/webstack/shop@sha256:6f1d", "pushed": true}
     sbom:
       description: The file on the control node with the image's bill of materials.
       type: path

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _engine, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock, yield_cpu
-from ansible_collections.gantry.webstack.plugins.module_utils.image import _accounts, _harvest, _layers
+from ansible_collections.gantry.webstack.plugins.module_utils.image import _accounts, _harvest, _layers, _registry
 from ansible_collections.gantry.webstack.plugins.module_utils.image._closure import SEARCH_PATH, Host
 from ansible_collections.gantry.webstack.plugins.module_utils.image._harvest import Harvest, System
 from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import HostFs
@@ -175,7 +175,9 @@ def changing(service: Mapping[str, Any], exc: FileChanged) -> WebstackError:
                          % (service["name"], exc), **exc.details)
 
 
-SPEC = {"services": {"type": "list", "elements": "dict", "required": True}, "sbom_dir": {"type": "path"}}
+SPEC = {"services": {"type": "list", "elements": "dict", "required": True}, "sbom_dir": {"type": "path"}, "registry": {"type": "str"},
+        "registry_auth": {"type": "dict", "no_log": True, "options": {
+            "username": {"type": "str", "required": True}, "password": {"type": "str", "required": True, "no_log": True}}}}
 """argument_spec of the module image_harvest; sbom_dir is the control node's."""
 
 
@@ -214,7 +216,21 @@ class ImageHarvest(WebstackModule):
             self.add_diff("image of " + image.name, "", "\n".join([image.tag] + lines) + "\n")
             if not self.check_mode:
                 harvested, found = self._load(client, builder, service, harvested)
-        self.result["images"].append(described(harvested, found, built))
+        told = described(harvested, found, built)
+        if self.params.get("registry") and client is not None:
+            told["registry"] = self._in_registry(client, harvested.image, found)
+        self.result["images"].append(told)
+
+    def _in_registry(self, client: Any, image: Image, found: Optional[str]) -> Dict[str, Any]:
+        """Have the image in the registry: its reference by digest there, empty in check mode when it is not there, and whether it was sent."""
+        registry, auth = self.params["registry"], self.params.get("registry_auth")
+        digest = _registry.digest_there(client, registry, image, auth)
+        pushed = digest is None
+        if pushed:
+            self.add_diff("image of %s in %s" % (image.name, registry), "", image.tag + "\n")
+            if not self.check_mode and found is not None:
+                digest = _registry.push(client, registry, image, found, auth)
+        return {"reference": "%s@%s" % (_registry.reference(registry, image), digest) if digest else "", "pushed": pushed}
 
     def _load(self, client: Any, builder: Builder, service: Mapping[str, Any], harvested: Harvested) -> Tuple[Harvested, str]:
         with host_lock():
