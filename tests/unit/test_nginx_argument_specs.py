@@ -4,70 +4,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import model, render_nginx
+from ansible_collections.gantry.webstack.plugins.plugin_utils import render_nginx
+from ansible_collections.gantry.webstack.tests.unit.argument_specs import differences, options
 
-ROOT = Path(__file__).parents[2]
-OPTIONS: dict[str, Any] = yaml.safe_load((ROOT / "roles/nginx/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+OPTIONS = options("nginx")
 SERVICES_ONLY = {"nginx_sites.location", "nginx_sites.params"}
 """What render_nginx.role_sites refuses though the schema of a site, which services share, has it."""
-
-TYPES = {"string": "str", "integer": "int", "boolean": "bool", "array": "list", "object": "dict"}
-
-
-def resolved(fragment: dict[str, Any]) -> dict[str, Any]:
-    """A fragment with its references followed."""
-    while "$ref" in fragment:
-        target: Any = model.schema()
-        for step in fragment["$ref"].removeprefix("#/").split("/"):
-            target = target[step]
-        fragment = {**target, **{key: value for key, value in fragment.items() if key != "$ref"}}
-    return fragment
-
-
-def type_of(fragment: dict[str, Any]) -> str:
-    """The type by which role validation knows it."""
-    if "enum" in fragment:
-        return "str"
-    if isinstance(fragment["type"], list):
-        return "raw"
-    return "path" if fragment.get("pattern") == "^/" else TYPES[fragment["type"]]
-
-
-def differences(where: str, option: dict[str, Any], fragment: dict[str, Any], required: bool = False) -> list[str]:
-    """What an option says otherwise than the schema, and the same of the options inside it."""
-    fragment = resolved(fragment)
-    said = {"type": option.get("type"), "choices": option.get("choices"), "required": bool(option.get("required"))}
-    meant = {"type": type_of(fragment), "choices": fragment.get("enum"), "required": required}
-    inner = fragment
-    if meant["type"] == "list":
-        inner = resolved(fragment["items"])
-        said["elements"], meant["elements"] = option.get("elements"), type_of(inner)
-    found = [f"{where}: {said} is not {meant}"] if said != meant else []
-    if not option.get("description"):
-        found.append(f"{where}: not described")
-    properties = {name: value for name, value in inner.get("properties", {}).items() if f"{where}.{name}" not in SERVICES_ONLY}
-    if inner.get("additionalProperties") is not False:
-        # directives have any name, so that an option may not list any: role validation would refuse the others
-        return found + ([f"{where}: has options"] if "options" in option else [])
-    options = option.get("options", {})
-    if list(set(options) ^ set(properties)):
-        found.append(f"{where}: {sorted(set(options) ^ set(properties))} stand only on one side")
-    for name in set(options) & set(properties):
-        found += differences(f"{where}.{name}", options[name], properties[name], name in inner.get("required", []))
-    return found
 
 
 @pytest.mark.parametrize("name", ["sites", "main", "events", "http", "upstreams", "maps", "status"])
 def test_specs_and_schema_agree(name: str) -> None:
     schema = {"type": "array", "items": {"$ref": "#/$defs/nginx_named_site"}} if name == "sites" else {"$ref": f"#/$defs/nginx_settings/properties/{name}"}
-    assert differences(f"nginx_{name}", OPTIONS[f"nginx_{name}"], schema) == []
+    assert differences(f"nginx_{name}", OPTIONS[f"nginx_{name}"], schema, left_out=SERVICES_ONLY) == []
 
 
 def test_a_difference_is_seen() -> None:
@@ -75,7 +28,7 @@ def test_a_difference_is_seen() -> None:
     kind = {**site["options"]["locations"]["options"]["kind"], "choices": ["uwsgi"]}
     locations = {**site["options"]["locations"], "options": {**site["options"]["locations"]["options"], "kind": kind, "more": {}}}
     found = differences("nginx_sites", {**site, "options": {**site["options"], "locations": locations}}, {
-        "type": "array", "items": {"$ref": "#/$defs/nginx_named_site"}})
+        "type": "array", "items": {"$ref": "#/$defs/nginx_named_site"}}, left_out=SERVICES_ONLY)
     assert len(found) == 2 and "['more'] stand only on one side" in found[0] and "nginx_sites.locations.kind" in found[1]
 
 
@@ -109,7 +62,6 @@ SETTINGS: dict[str, Any] = {
 
 def test_role_validation_accepts_what_can_be_rendered() -> None:
     assert len(render_nginx.role_sites(RENDERED)) == len(RENDERED) and render_nginx.settings(SETTINGS)["http"]
-    spec = {name: {key: value for key, value in option.items() if key != "description"} for name, option in OPTIONS.items()}
     given = {"nginx_sites": RENDERED, **{f"nginx_{name}": value for name, value in SETTINGS.items()}}
-    result = ArgumentSpecValidator(spec).validate(given)
+    result = ArgumentSpecValidator(OPTIONS).validate(given)
     assert result.error_messages == []
