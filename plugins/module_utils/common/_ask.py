@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import Response, UwsgiError, request, wsgi_params
@@ -30,8 +30,8 @@ def host_header(service: Mapping[str, Any]) -> str:
     return service.get("health", {}).get("host") or (names[0] if names else "localhost")
 
 
-def ask(service: Mapping[str, Any], socket: str, target: str, method: str = "GET", timeout: float = 30.0) -> Response:
-    """One request without a body to the service at ``socket``, with its site's own uwsgi_param lines. Raises UwsgiError."""
+def variables(service: Mapping[str, Any], target: str, method: str = "GET") -> Dict[str, str]:
+    """The uwsgi variables of one request without a body, its site's own uwsgi_param lines among them. Pure."""
     site = site_of(service, target)
     host = host_header(service)
     scheme = "https" if any(re.search(r"\bssl\b", listen) for listen in site.get("listen", [])) else "http"
@@ -42,7 +42,12 @@ def ask(service: Mapping[str, Any], socket: str, target: str, method: str = "GET
         value = known.get(value, value)
         if "$" not in value:
             params[key] = value
-    return request(socket, params, timeout=timeout)
+    return params
+
+
+def ask(service: Mapping[str, Any], socket: str, target: str, method: str = "GET", timeout: float = 30.0) -> Response:
+    """One request without a body to the service at ``socket``. Raises UwsgiError."""
+    return request(socket, variables(service, target, method), timeout=timeout)
 
 
 def health_problem(service: Mapping[str, Any], socket: str, timeout: float = 10.0) -> Optional[str]:

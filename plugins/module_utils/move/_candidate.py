@@ -8,6 +8,7 @@ import glob
 import grp
 import os
 import pwd
+import resource
 import shutil
 import socket as sockets
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -17,6 +18,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import engine, find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config, _cron, _instance, _seam, _timers
+from ansible_collections.gantry.webstack.plugins.module_utils.move._host_stack import read
 
 LOG_TAIL = 40
 
@@ -158,7 +160,16 @@ class CandidateModule(WebstackModule):
             environment=dict(candidate.service.get("environment", {})), tmpfs={"/tmp": "mode=1777", "/var/tmp": "mode=1777"},
             mounts=[{"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only} for mount in candidate.mounts],
             log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
-            labels={_paths.LABEL + ".service": name, _paths.LABEL + ".slot": candidate.slot})
+            healthcheck=_container_config.health_check(candidate.service, candidate.socket, _container_config.interpreter(candidate.service)),
+            extra_hosts=_container_config.host_entries(read("/etc/hosts"), candidate.network), ulimits=self._open_files(candidate.service),
+            labels=_container_config.labels(candidate.service, candidate.image, candidate.slot))
+
+    @staticmethod
+    def _open_files(service: Mapping[str, Any]) -> List[Dict[str, Any]]:
+        """As many files as the host's instance may have open; the engine's own limit is far higher, and uWSGI makes tables of that size."""
+        seam = service["uwsgi"]["socket"]
+        master = _instance.listener([seam, _paths.beside(seam)])
+        return _container_config.open_files(read("/proc/%d/limits" % master.pid), resource.getrlimit(resource.RLIMIT_NOFILE)[1]) if master else []
 
     def _make_places(self, candidate: Candidate) -> None:
         """The container's configuration, readable by its user alone where it is secret, and its socket directory."""

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
+import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import variables
+from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import pack
 
 CONFIG = "/etc/webstack/uwsgi.ini"
 """Where the container finds its uWSGI configuration."""
@@ -112,6 +116,58 @@ def pids_limit(service: Mapping[str, Any]) -> int:
         return next((int(options[key]) for key in keys if str(options.get(key, "")).isdigit()), 1)
 
     return max(PIDS, PIDS // 2 + 2 * number("processes", "workers", "p") * (number("threads") + 2))
+
+
+_ASK = """import base64, socket, sys
+peer = socket.socket(socket.AF_UNIX)
+peer.settimeout(10)
+peer.connect(sys.argv[1])
+peer.sendall(base64.b64decode(sys.argv[2]))
+sys.exit(peer.recv(64).split()[1:2] != [sys.argv[3].encode()])
+"""
+"""A health check without any package: one prepared packet of the uwsgi protocol, and the status of the answer."""
+
+_SECOND = 1000000000  # the engine's API counts nanoseconds
+
+
+def health_check(service: Mapping[str, Any], socket: str, interpreter: str) -> Dict[str, Any]:
+    """``Healthcheck`` of a container: the request by which the candidate was found healthy, every 30 s."""
+    health = service.get("health", {})
+    packet = base64.b64encode(pack(variables(service, health.get("path", "/")))).decode("ascii")
+    return {"test": ["CMD", interpreter, "-I", "-S", "-c", _ASK, socket, packet, str(health.get("status", 200))],
+            "interval": 30 * _SECOND, "timeout": 15 * _SECOND, "start_period": 60 * _SECOND, "retries": 3}
+
+
+def interpreter(service: Mapping[str, Any], exists: Any = os.path.exists) -> str:
+    """A Python that is in the image: the service's own."""
+    python = service.get("python", {})
+    found = [python["venv"] + "/bin/" + name for name in ("python3", "python")] if python.get("venv") else []
+    return next((path for path in [*found, python.get("interpreter")] if path and exists(path)), "/usr/bin/python3")
+
+
+def host_entries(hosts: str, net: str) -> Dict[str, str]:
+    """name -> address of hosts(5) for a network of the container's own; those of the loopback would lead to the container itself. Pure."""
+    found: Dict[str, str] = {}
+    for line in hosts.splitlines() if net == "bridge" else []:
+        words = line.partition("#")[0].split()
+        if words and not words[0].startswith(("127.", "::1", "fe00:", "ff00:", "ff02:", "fe80:")):
+            found.update({name: words[0] for name in words[1:] if name not in found})
+    return found
+
+
+def open_files(limits: str, most: int) -> List[Dict[str, Any]]:
+    """``ulimits`` with the open files of /proc/PID/limits (proc(5)), and at most ``most``, which the engine may give; none when it does not tell. Pure."""
+    match = re.search(r"(?m)^Max open files +(\d+) +(\d+)", limits)
+    if match is None:
+        return []
+    hard = min(int(match.group(2)), most)
+    return [{"name": "nofile", "soft": min(int(match.group(1)), hard), "hard": hard}]
+
+
+def labels(service: Mapping[str, Any], image: str, name: str) -> Dict[str, str]:
+    """What says which service a container is, of which image, and by which definition (sha256 of its JSON)."""
+    definition = hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
+    return {_paths.LABEL + "." + key: value for key, value in (("service", service["name"]), ("slot", name), ("image", image), ("plan", definition))}
 
 
 def slot(image: str, text: str, secrets_text: str, bound: Sequence[Mount], net: str) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -89,3 +94,48 @@ def test_a_long_queue_needs_the_kernels_leave(listen: object, net: str, sysctls:
 @pytest.mark.parametrize(("options", "limit"), [({}, 512), ({"processes": 2, "threads": 8}, 512), ({"workers": 16, "threads": "64"}, 2368)])
 def test_there_is_room_for_all_workers(options: dict[str, object], limit: int) -> None:
     assert config.pids_limit({"name": "shop", "uwsgi": {"options": options}}) == limit
+
+
+def test_the_health_check_asks_what_the_candidate_was_asked() -> None:
+    check = config.health_check({**SERVICE, "health": {"path": "/up", "status": 204, "host": "shop.test"}}, "/run/s.sock", "/usr/bin/python3")
+    assert check["test"][:2] == ["CMD", "/usr/bin/python3"] and check["test"][6] == "/run/s.sock" and check["test"][8] == "204"
+    packet = base64.b64decode(check["test"][7])
+    assert b"HTTP_HOST" in packet and b"shop.test" in packet and b"/up" in packet
+
+
+@pytest.mark.parametrize(("status", "code"), [(b"HTTP/1.1 200 OK\r\n\r\n", 0), (b"HTTP/1.1 500 No\r\n\r\n", 1), (b"", 1)])
+def test_the_health_check_reads_the_status(tmp_path: Path, status: bytes, code: int) -> None:
+    path = str(tmp_path / "s")
+    check = config.health_check(SERVICE, path, sys.executable)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen(1)
+        with subprocess.Popen(check["test"][1:]) as asking:
+            peer = server.accept()[0]
+            assert peer.recv(65536)
+            peer.sendall(status)
+            peer.close()
+            assert asking.wait(10) == code
+
+
+def test_nobody_listening_is_not_healthy(tmp_path: Path) -> None:
+    check = config.health_check(SERVICE, str(tmp_path / "none"), sys.executable)
+    assert subprocess.run(check["test"][1:], check=False, capture_output=True).returncode == 1
+
+
+def test_host_entries_of_others_only() -> None:
+    text = "127.0.0.1 localhost\n10.1.2.3 db db.example.org # the database\n::1 localhost\nff02::1 ip6-allnodes\n10.9.9.9 db\n"
+    assert config.host_entries(text, "bridge") == {"db": "10.1.2.3", "db.example.org": "10.1.2.3"}
+    assert config.host_entries(text, "host") == config.host_entries(text, "none") == {}
+
+
+def test_open_files_are_the_host_process_s() -> None:
+    text = "Limit            Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files     \n"
+    assert config.open_files(text, 1 << 20) == [{"name": "nofile", "soft": 1024, "hard": 524288}]
+    assert config.open_files(text, 512) == [{"name": "nofile", "soft": 512, "hard": 512}]
+    assert config.open_files("", 512) == []
+
+
+def test_labels_tell_of_a_changed_definition() -> None:
+    one, other = (config.labels({**SERVICE, "health": {"path": path}}, "sha256:1", "abc") for path in ("/", "/up"))
+    assert one["gantry.webstack.plan"] != other["gantry.webstack.plan"] and one["gantry.webstack.image"] == "sha256:1"
