@@ -137,6 +137,8 @@ def _ordered(items: list[Any]) -> list[Any]:
 
 def _user(user: dict[str, Any]) -> dict[str, Any]:
     name = user["name"] if _PATTERN.fullmatch(user["name"]) else f"uid{user['uid']}"
+    if user.get("dynamic"):  # its numbers are another unit's tomorrow
+        return {"name": name, "group": user["group"]}
     return {"name": name, "uid": user["uid"], "group": user["group"], "gid": user["gid"]}
 
 
@@ -226,6 +228,8 @@ def _blocked(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[s
     reasons += [f"where its secret {item['name']} comes from is not known" for item in facts["secrets"] if item["source"] == "unit:unknown"]
     if not _PATTERN.fullmatch(facts["user"]["name"]):
         reasons.append(f"its user {facts['user']['uid']} has no name")
+    if facts["user"].get("dynamic"):
+        reasons.append(f"its user {facts['user']['name']} is there only while its unit runs (DynamicUser=); give the unit a user of the host first")
     return list(dict.fromkeys(reasons))
 
 

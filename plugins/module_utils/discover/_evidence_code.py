@@ -56,6 +56,10 @@ class Tree:
     settings: Dict[str, Dict[str, str]] = field(default_factory=dict)
     """Values by name and by file. For the target only, never returned."""
     shared_objects: List[str] = field(default_factory=list)
+    links: Dict[str, str] = field(default_factory=dict)
+    """Files and directories outside the tree to which links in it lead, each with its link."""
+    linked_secrets: Dict[str, List[str]] = field(default_factory=dict)
+    """Names of the secrets in such a file."""
     data: Dict[str, Data] = field(default_factory=dict)
     python_dirs: Set[str] = field(default_factory=set)
     newest: float = 0.0
@@ -88,8 +92,25 @@ def scan(root: str, skip: Set[str]) -> Tree:
                     tree.blind.append("%s was read in part: it is too large" % path)
         else:
             _other(tree, path, name, info)
+    for path in sorted(tree.links):
+        _linked(tree, path)
     tree.blind = sorted(set(tree.blind))
     return tree
+
+
+def _linked(tree: Tree, path: str) -> None:
+    """Read a file outside the tree as the code reads it: distributions keep settings in /etc and link them (settings_local.py)."""
+    found = Tree()
+    if path.endswith(".py"):
+        _python(found, path)
+    elif _evidence_settings.is_settings_file(os.path.basename(path)):
+        found.secrets_in_source = [(name, path) for name in settings(found, path)]
+    for place, why in found.absolute.items():
+        tree.absolute.setdefault(place, why)
+    tree.settings.update(found.settings)
+    tree.talks += found.talks
+    if found.secrets_in_source:
+        tree.linked_secrets[path] = sorted({name for name, _path in found.secrets_in_source})
 
 
 def _other(tree: Tree, path: str, name: str, info: os.stat_result) -> None:
@@ -109,8 +130,9 @@ def _other(tree: Tree, path: str, name: str, info: os.stat_result) -> None:
 
 
 def _walk(root: str, skip: Set[str], tree: Tree) -> Iterator[Tuple[str, os.stat_result]]:
-    """Regular files, the shallow ones first, in a fixed order; links are not followed below the root."""
+    """Regular files, the shallow ones first, in a fixed order. Links below the root are not followed; those that lead out of the tree are noted."""
     todo = deque([root])
+    inner = [os.path.realpath(path) + "/" for path in [root, *skip] if path]
     while todo:
         directory = todo.popleft()
         found, complete = _evidence_files.entries(directory)
@@ -128,6 +150,10 @@ def _walk(root: str, skip: Set[str], tree: Tree) -> Iterator[Tuple[str, os.stat_
                     others += not entry.name.endswith(".py")
                     if others <= _MANY or entry.name.endswith(".py"):
                         yield entry.path, entry.stat(follow_symlinks=False)
+                elif entry.is_symlink() and entry.name not in _SKIPPED and entry.path not in skip and len(tree.links) < _MANY:
+                    target = os.path.realpath(entry.path)
+                    if os.path.exists(target) and not (target + "/").startswith(tuple(inner)):
+                        tree.links.setdefault(target, entry.path)
 
 
 def note(tree: Tree, value: str, place: str) -> None:

@@ -18,6 +18,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import _e
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_DYNAMIC = "/run/systemd/dynamic-uid"
 _NEVER = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/run/nscd/", "/var/run/nscd/", "/dev/log", "/run/user/")
 
 
@@ -26,7 +27,7 @@ def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(uid)
+        return dynamic_user(uid) or str(uid)
 
 
 def group_name(gid: int) -> str:
@@ -34,7 +35,15 @@ def group_name(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
-        return str(gid)
+        return dynamic_user(gid) or str(gid)
+
+
+def dynamic_user(number: int) -> str:
+    """Name of the user that systemd made up for a unit with DynamicUser=, empty for any other; the group has the same number (src/core/dynamic-user.c)."""
+    try:
+        return os.readlink("%s/direct:%d" % (_DYNAMIC, number))
+    except OSError:
+        return ""
 
 
 def home(uid: int) -> str:

@@ -122,8 +122,22 @@ def classify(facts: Facts) -> Paths:
         found.secrets.setdefault(path, "in the code directory")
     found.names.update({path: names for path, names in facts.tree.secret_settings.items() if path not in facts.tree.secret_files})
     _at_home(facts, found)
+    _linked(facts, found)
     _tidy(facts, found)
     return found
+
+
+def _linked(facts: Facts, found: Paths) -> None:
+    """What links in the code lead to, unless it is known by another path already."""
+    for path, link in sorted(facts.tree.links.items()):
+        known = [os.path.realpath(other) for other in (*found.state, *found.files, *found.secrets)]
+        if within(path, known) or within(path, [facts.venv and os.path.realpath(facts.venv)]):
+            continue
+        _named(facts, found, path, "the link %s" % link)
+        names = facts.tree.linked_secrets.get(path)
+        if names and (path in found.files or path in found.secrets):
+            found.secrets.setdefault(path, found.files.pop(path, ""))
+            found.names[path] = names
 
 
 def _written(facts: Facts, found: Paths, path: str) -> None:

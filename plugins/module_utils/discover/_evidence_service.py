@@ -268,7 +268,7 @@ class Service:
     def _paths(self, tree: _evidence_code.Tree, named: Dict[str, str]) -> _evidence_paths.Paths:
         ignored = {_uwsgi_config.text(option) for option in self.config.options if option.key in _LOG_KEYS} | set(self.config.files)
         ignored |= {self.instance.name, _evidence_host.user_name(self.uid)}
-        owned = {path: self.host.owner(path) for path in {**named, **tree.absolute} if os.path.lexists(path)}
+        owned = {path: self.host.owner(path) for path in {**named, **tree.absolute, **tree.links} if os.path.lexists(path)}
         facts = _evidence_paths.Facts(
             self.subject, self.code, self.venv, named, tree, self._written(), self._unit_state(), self.host.static_roots, ignored, owned,
             self.home, self.instance.master.started, self.host.users.get(self.uid, 0) < 2)
@@ -376,7 +376,10 @@ class Service:
         if os.path.realpath(self.code) in _TOO_BROAD:
             self.host.blind.append("%s: its code directory is %s, which is too broad to be looked through" % (self.instance.name, self.code))
             return _evidence_code.Tree()
-        return _evidence_code.scan(self.code, {self.venv or ""})
+        tree = _evidence_code.scan(self.code, {self.venv or ""})
+        published = {path for path in {path for _name, path in tree.secrets_in_source} if self.host.is_published(path)}
+        tree.secrets_in_source = [item for item in tree.secrets_in_source if item[1] not in published]
+        return tree
 
     def facts(self) -> Dict[str, Any]:
         """The instance as plain data, sorted, without PIDs or times."""
@@ -401,7 +404,8 @@ class Service:
         origin = "package" if self.host.owner(exe) else "venv" if _evidence_paths.within(exe, [self.venv]) else "tree"
         return {
             "name": instance.name, "manager": {"kind": instance.kind, "unit": instance.unit, "vassal": instance.vassal}, "not_convertible": instance.reason,
-            "user": {"name": _evidence_host.user_name(self.uid), "uid": self.uid, "group": _evidence_host.group_name(self.gid), "gid": self.gid},
+            "user": {"name": _evidence_host.user_name(self.uid), "uid": self.uid, "group": _evidence_host.group_name(self.gid), "gid": self.gid,
+                     "dynamic": bool(_evidence_host.dynamic_user(self.uid))},
             "uwsgi": {"binary": exe, "origin": origin, "version": self._version(), "config": instance.config_file or ""},
             "config_files": sorted(self.config.files), "options": options, "hidden_options": hidden,
             "warnings": [redact(item) for item in self.config.warnings],

@@ -4,13 +4,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import traceback
 from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_nginx, _evidence_site, _evidence_uwsgi, _nginx_text
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
+    _evidence_files,
+    _evidence_nginx,
+    _evidence_site,
+    _evidence_uwsgi,
+    _nginx_text,
+)
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _closure
 from ansible_collections.gantry.webstack.plugins.module_utils.image._dpkg import Dpkg
 from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import HostFs
@@ -71,8 +78,18 @@ class Host:
         """What is installed in site directories, looked at once however many services share them."""
         key = (tuple(directories), prefix)
         if key not in self._sites:
-            self._sites[key] = _evidence_site.look(directories, prefix)
+            self._sites[key] = _evidence_site.look(directories, prefix, packaged=self._packaged(directories))
         return self._sites[key]
+
+    def _packaged(self, directories: List[str]) -> Dict[str, str]:
+        """{path: MD5 sum as dpkg recorded it} of what packages own below these directories; the sum is empty for a directory or a link."""
+        tops = tuple(path.rstrip("/") + "/" for path in directories)
+        found: Dict[str, str] = {}
+        for key in self.dpkg.stanzas:
+            paths = [path for path in self.dpkg.files(key) if path.startswith(tops)]
+            sums = {path: digest for digest, path in self.dpkg.md5sums(key)} if paths else {}
+            found.update({path: sums.get(path, "") for path in paths})
+        return found
 
     def fonts(self) -> List[str]:
         """One file of fonts of each package that has some."""
@@ -86,6 +103,11 @@ class Host:
         """Key of the package that owns a path, links in its directory followed."""
         directory = os.path.realpath(os.path.dirname(path))
         return self.dpkg.owner(os.path.join(directory, os.path.basename(path))) or self.dpkg.owner(os.path.realpath(path))
+
+    def is_published(self, path: str) -> bool:
+        """Is the file as its package brought it? Then nothing in it is a secret of this host."""
+        wanted = {name: digest for digest, name in self.dpkg.md5sums(self.owner(path) or "")}.get(os.path.realpath(path))
+        return wanted is not None and wanted == hashlib.md5(_evidence_files.read(path, 1 << 20), usedforsecurity=False).hexdigest()
 
     def owner_of_data(self, path: str) -> Optional[str]:
         """The same, but for packages that bring a daemon: a service that names their configuration does not need them in its image."""

@@ -3,7 +3,7 @@
 """What is installed in a Python's site directories, and what differs from what was installed.
 
 Sources: PEP 376 and the packaging specifications (dist-info, RECORD, direct_url.json), PEP 660 and setuptools (editable installs), site(library) (.pth),
-setuptools' formats of eggs (egg-info, egg-link, installed-files.txt, top_level.txt).
+deb-md5sums(5), setuptools' formats of eggs (egg-info, egg-link, installed-files.txt, top_level.txt).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_files
@@ -35,7 +35,8 @@ _METADATA = (".dist-info", ".egg-info")
 class Site:
     """Everything that the directories tell. Texts of ``editable`` and ``direct_urls`` are ``NAME WHERE``, of ``pth`` ``FILE adds PATH`` or ``FILE runs CODE``.
 
-    ``patched`` differ from their RECORD or are gone; ``added`` lie in an installed package and in no RECORD (a directory ends with ``/``);
+    ``patched`` differ from their RECORD, or from what dpkg unpacked, or are gone; ``added`` lie in an installed package and nothing names them (a
+    directory ends with ``/``);
     ``unowned`` are modules and packages that no metadata names; ``unverified`` are distributions that say nothing about their files.
     """
 
@@ -57,14 +58,18 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def look(directories: List[str], prefix: Optional[str] = None, files: bool = True) -> Site:
-    """Look at site directories, the first wins. ``prefix`` is the environment, whose scripts belong to the RECORDs; ``files`` asks for verification too."""
-    return _Look(prefix, files).run(directories)
+def look(directories: List[str], prefix: Optional[str] = None, packaged: Optional[Mapping[str, str]] = None) -> Site:
+    """Look at site directories, the first wins.
+
+    :param prefix: the environment, whose scripts belong to the RECORDs
+    :param packaged: {path: MD5 sum, or empty} of what the distribution's packages have below the directories
+    """
+    return _Look(prefix, packaged or {}).run(directories)
 
 
 class _Look:
-    def __init__(self, prefix: Optional[str], files: bool) -> None:
-        self.prefix, self.files = prefix, files
+    def __init__(self, prefix: Optional[str], packaged: Mapping[str, str]) -> None:
+        self.prefix, self.packaged = prefix, packaged
         self.site = Site()
         self.found: Dict[str, Dict[str, str]] = {}
         self.editable: Dict[str, Tuple[str, str]] = {}
@@ -75,25 +80,34 @@ class _Look:
         self.tops: Set[str] = set()
 
     def run(self, directories: List[str]) -> Site:
-        files = self.files
         for directory in directories:
-            self.files = files and not directory.startswith("/usr/lib/python3")  # dpkg's, which have no RECORD
             self.owned, self.tops = set(), set()
             listed, complete = _evidence_files.entries(directory)
             if not complete:
                 self.site.blind.append("%s has more than %d entries; the rest was not looked at" % (directory, len(listed)))
             for entry in listed:
                 self._metadata(directory, entry)
+            self.site.shared_objects += [path for path in self.owned if re.search(r"\.so(\.[\d.]+)?$", path)]
+            self._of_packages(directory)
             self.dirs = _directories(self.owned, directory)
             for entry in listed:
                 self._installed(directory, entry)
-            self.site.shared_objects += [path for path in self.owned if re.search(r"\.so(\.[\d.]+)?$", path)]
         self.site.shared_objects += [path for path in self.site.added + self.site.unowned if path.endswith(".so")]
         self.site.distributions = [self.found[key] for key in sorted(self.found)]
         self.site.editable = sorted("%s %s" % item for item in self.editable.values())
         for items in (self.site.direct_urls, self.site.pth, self.site.patched, self.site.added, self.site.unowned, self.site.unverified):
             items[:] = sorted(set(items))
         return self.site
+
+    def _of_packages(self, directory: str) -> None:
+        """Take what packages have here as owned, and compare it with what dpkg unpacked."""
+        top, skipped = directory.rstrip("/") + "/", 0
+        for path in sorted(path for path in self.packaged if path.startswith(top)):
+            self.owned.add(path)
+            if self.packaged[path]:
+                skipped += self._differs(path, "md5", self.packaged[path]) is None
+        if skipped:
+            self.site.blind.append("%s: %d files of packages were not verified" % (directory, skipped))
 
     # -- what says that something is installed
 
@@ -108,7 +122,7 @@ class _Look:
             self._linked(name[:-len(".egg-link")], (_evidence_files.text(path).splitlines() or [""])[0].strip())
         elif name.startswith("__editable__") and name.endswith((".pth", "_finder.py")):
             self._editable_file(path, name)
-        elif name.endswith(".pth"):
+        elif name.endswith(".pth") and path not in self.packaged:
             self._pth(directory, path, name)
 
     def _distribution(self, directory: str, path: str, shown: str) -> None:
@@ -121,9 +135,9 @@ class _Look:
         direct = _direct_url(path)
         self._origin(name, direct)
         editable = isinstance(direct.get("dir_info"), dict) and bool(direct["dir_info"].get("editable"))
-        if not self._files(directory, path) and not editable:
+        if path not in self.packaged and not self._files(directory, path) and not editable:
             self.tops |= set(_top_level(path, name))
-            if not shown.endswith(".egg") and self.files:
+            if not shown.endswith(".egg"):
                 self.site.unverified.append(name)
 
     def _files(self, directory: str, path: str) -> bool:
@@ -140,7 +154,7 @@ class _Look:
         for row in rows:
             place = os.path.normpath(os.path.join(base, row[0])) if row else ""
             self.owned.add(place)
-            if self.files and len(row) >= 3 and "=" in row[1] and not row[0].endswith(".pyc") and self._ours(place, directory):
+            if len(row) >= 3 and "=" in row[1] and not row[0].endswith(".pyc") and self._ours(place, directory):
                 self._verify(place, row[1], row[2])
         return bool(rows)
 
@@ -149,25 +163,30 @@ class _Look:
 
     def _verify(self, path: str, wanted: str, size: str) -> None:
         kind, dummy, digest = wanted.partition("=")
+        if self._differs(path, kind, _hex(digest), size) is None:
+            self.site.blind.append("%s was not verified" % path)
+
+    def _differs(self, path: str, kind: str, wanted: str, size: str = "") -> Optional[bool]:
+        """Compare a file with its digest, and note it when it differs or is gone; None when it cannot be told."""
         try:
             length = os.stat(path).st_size
             if size.isdigit() and int(size) != length:
-                self.site.patched.append(path)
-                return
+                raise FileNotFoundError(path)  # what was installed is gone
             if length > self.budget or kind not in hashlib.algorithms_guaranteed or kind.startswith("shake"):
-                self.site.blind.append("%s was not verified" % path)
-                return
+                return None
             self.budget -= length
-            hasher = hashlib.new(kind)
+            hasher = hashlib.new(kind, usedforsecurity=False)
             for data in _evidence_files.blocks(path):
                 hasher.update(data)
         except FileNotFoundError:
-            self.site.patched.append(path)
+            differs = True
         except OSError:
-            self.site.blind.append("%s was not verified" % path)
+            return None
         else:
-            if base64.urlsafe_b64encode(hasher.digest()).rstrip(b"=").decode() != digest.rstrip("="):
-                self.site.patched.append(path)
+            differs = hasher.hexdigest() != wanted
+        if differs:
+            self.site.patched.append(path)
+        return differs
 
     # -- installed from elsewhere
 
@@ -224,7 +243,8 @@ class _Look:
     def _installed(self, directory: str, entry: "os.DirEntry[str]") -> None:
         name, path = entry.name, entry.path
         left_out = name.endswith(_METADATA + (".pth", ".egg-link", ".pyc")) or name.startswith(("~", ".", "__editable__")) or name in self.tops
-        if not self.files or left_out or name in ("__pycache__", "_virtualenv.py"):
+        of_package = path in self.packaged and (entry.is_symlink() or not _is_dir(entry))
+        if left_out or of_package or name in ("__pycache__", "_virtualenv.py"):
             return
         if _is_dir(entry):
             if entry.is_symlink():
@@ -317,6 +337,14 @@ def _direct_url(path: str) -> Dict[str, Any]:
 def _top_level(path: str, name: str) -> List[str]:
     listed = _evidence_files.text(os.path.join(path, "top_level.txt")).split()
     return listed or [re.sub(r"[-.]", "_", name), re.sub(r"[-.]", "_", name).lower()]
+
+
+def _hex(digest: str) -> str:
+    """A digest as RECORD has it, URL-safe base64 without padding, in hexadecimal; empty for what is none."""
+    try:
+        return base64.urlsafe_b64decode(digest.rstrip("=") + "=" * (-len(digest.rstrip("=")) % 4)).hex()
+    except ValueError:
+        return ""
 
 
 def without_login(url: str) -> str:
