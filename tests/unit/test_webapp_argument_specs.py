@@ -143,7 +143,8 @@ FULL: dict[str, Any] = {
     "schedule": [{"source": "/etc/cron.d/shop", "name": "j", "when": "* * * * *", "user": "root", "command": "x", "persistent": True, "timeout": 9,
                   "memory_max": "10%", "writable": ["/x"], "extra": ["Nice=5"]}],
     "needs": [{"kind": "postgresql", "address": "unix:/run/postgresql/.s.PGSQL.5432", "process": "postgres", "unit": "postgresql.service"}],
-    "health": {"path": "/health", "status": 204, "timeout": 3, "host": "shop.test"}, "fit": {"verdict": "remarks", "reasons": ["it runs as root"]},
+    "health": {"path": "/health", "status": 204, "timeout": 3, "host": "shop.test"}, "container": {"memory": "512M", "pids": 64},
+    "fit": {"verdict": "remarks", "reasons": ["it runs as root"]},
 }
 
 

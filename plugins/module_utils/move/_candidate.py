@@ -65,7 +65,8 @@ def plan_candidate(service: Mapping[str, Any], image: str, secret_values: Mappin
     secrets = _container_config.ini([("env", "%s=%s" % item) for item in sorted(secret_values.items())]) if secret_values else None
     include = [("ini", _container_config.SECRETS)] if secrets else []
     draft = _container_config.mounts(service, "", "" if secrets is None else "secrets")
-    slot = _container_config.slot(image, _container_config.ini(_container_config.uwsgi_options(service, "") + include), secrets or "", draft, net)
+    slot = _container_config.slot(image, _container_config.ini(_container_config.uwsgi_options(service, "") + include), secrets or "", draft, net,
+                                  service.get("container", {}))
     directory = os.path.join(_paths.service_state(name), slot)
     socket = os.path.join(_paths.service_run(name), slot + ".sock")
     return Candidate(service, image, slot, socket, _container_config.ini(_container_config.uwsgi_options(service, socket) + include), secrets,
@@ -159,6 +160,7 @@ class CandidateModule(WebstackModule):
             network_mode=candidate.network, hostname=None if candidate.network == "host" else sockets.gethostname(),
             environment=dict(candidate.service.get("environment", {})), tmpfs={"/tmp": "mode=1777", "/var/tmp": "mode=1777"},
             mounts=[{"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only} for mount in candidate.mounts],
+            **_container_config.memory(candidate.service),
             log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
             healthcheck=_container_config.health_check(candidate.service, candidate.socket, _container_config.interpreter(candidate.service)),
             extra_hosts=_container_config.host_entries(read("/etc/hosts"), candidate.network), ulimits=self._open_files(candidate.service),

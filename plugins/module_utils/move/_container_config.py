@@ -109,7 +109,9 @@ PIDS = 512
 
 
 def pids_limit(service: Mapping[str, Any]) -> int:
-    """Room for twice the processes and threads that uWSGI is told to start, and for what the application starts beside them."""
+    """What the plan says, or room for twice the processes and threads that uWSGI is told to start, and for what the application starts beside them."""
+    if "pids" in service.get("container", {}):
+        return int(service["container"]["pids"])
     options = service.get("uwsgi", {}).get("options", {})
 
     def number(*keys: str) -> int:
@@ -170,9 +172,15 @@ def labels(service: Mapping[str, Any], image: str, name: str) -> Dict[str, str]:
     return {_paths.LABEL + "." + key: value for key, value in (("service", service["name"]), ("slot", name), ("image", image), ("plan", definition))}
 
 
-def slot(image: str, text: str, secrets_text: str, bound: Sequence[Mount], net: str) -> str:
+def memory(service: Mapping[str, Any]) -> Dict[str, str]:
+    """The plan's memory limit, swap included, as the engine's API has it; none without one."""
+    limit = service.get("container", {}).get("memory", "").lower()
+    return {"mem_limit": limit, "memswap_limit": limit} if limit else {}
+
+
+def slot(image: str, text: str, secrets_text: str, bound: Sequence[Mount], net: str, limits: Mapping[str, Any]) -> str:
     """The name of one exact candidate: 12 hex digits of what it is made of. The same input is the same container."""
     # Paths of the slot's own files would make the digest depend on itself.
     parts = [image, text, hashlib.sha256(secrets_text.encode()).hexdigest(), net,
-             [list(item[1:]) for item in bound]]
+             [list(item[1:]) for item in bound], *([dict(limits)] if limits else [])]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

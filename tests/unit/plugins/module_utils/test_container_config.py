@@ -75,7 +75,7 @@ def test_network_by_evidence(addresses: list[str], network: str) -> None:
 
 def test_the_same_input_is_the_same_container_and_a_new_secret_is_another() -> None:
     mounts = config.mounts(SERVICE, "a", None, lambda path: True)
-    names = {config.slot("sha256:1", "[uwsgi]", secret, mounts, "none") for secret in ("one", "one", "two")}
+    names = {config.slot("sha256:1", "[uwsgi]", secret, mounts, "none", {}) for secret in ("one", "one", "two")}
     assert len(names) == 2
 
 
@@ -139,3 +139,11 @@ def test_open_files_are_the_host_process_s() -> None:
 def test_labels_tell_of_a_changed_definition() -> None:
     one, other = (config.labels({**SERVICE, "health": {"path": path}}, "sha256:1", "abc") for path in ("/", "/up"))
     assert one["gantry.webstack.plan"] != other["gantry.webstack.plan"] and one["gantry.webstack.image"] == "sha256:1"
+
+
+def test_limits_of_the_plan() -> None:
+    limited = {**SERVICE, "container": {"memory": "512M", "pids": 64}}
+    assert config.memory(limited) == {"mem_limit": "512m", "memswap_limit": "512m"} and config.pids_limit(limited) == 64
+    assert config.memory(SERVICE) == {} and config.pids_limit(SERVICE) == config.PIDS
+    same = [config.slot("i", "t", "", [], "none", limits) for limits in ({}, {}, limited["container"])]
+    assert same[0] == same[1] != same[2]
