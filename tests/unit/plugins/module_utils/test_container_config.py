@@ -142,8 +142,9 @@ def test_labels_tell_of_a_changed_definition() -> None:
 
 
 def test_limits_of_the_plan() -> None:
-    limited = {**SERVICE, "container": {"memory": "512M", "pids": 64}}
+    limits = {"memory": "512M", "pids": 64}
+    limited = {**SERVICE, "container": limits}
     assert config.memory(limited) == {"mem_limit": "512m", "memswap_limit": "512m"} and config.pids_limit(limited) == 64
     assert config.memory(SERVICE) == {} and config.pids_limit(SERVICE) == config.PIDS
-    same = [config.slot("i", "t", "", [], "none", limits) for limits in ({}, {}, limited["container"])]
+    same = [config.slot("i", "t", "", [], "none", given) for given in ({}, {}, limits)]
     assert same[0] == same[1] != same[2]
