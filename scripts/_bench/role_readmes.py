@@ -78,9 +78,11 @@ def with_templates(specs: dict[str, Any], defaults: dict[str, Any]) -> dict[str,
                                         for name, option in spec.get("options", {}).items()}} for entry, spec in specs.items()}
 
 
-def example(role: str) -> str:
-    """A complete playbook: what the role's Molecule scenario runs, as it stands."""
-    return (SCENARIOS / role / "converge.yml").read_text(encoding="utf-8").removeprefix("---\n").rstrip("\n")
+def example(role: str) -> tuple[str, str]:
+    """A scenario, and a complete playbook that it runs as it stands: its own one's converge.yml, or another's ROLE.yml."""
+    path = SCENARIOS / role / "converge.yml"
+    path = path if path.is_file() else next(SCENARIOS.glob(f"*/{role}.yml"))
+    return path.parent.name, path.read_text(encoding="utf-8").removeprefix("---\n").rstrip("\n")
 
 
 def render(role: str, specs: dict[str, Any], playbook: bool) -> str:
@@ -98,7 +100,8 @@ def render(role: str, specs: dict[str, Any], playbook: bool) -> str:
     lines += ["", "## Example", ""]
     if playbook:
         lines += [f"The playbook of the same name runs it: `ansible-playbook -i hosts.yml gantry.webstack.{role}`. In a playbook of your own:", ""]
-    lines += [f"The Molecule scenario `{role}` runs this as it stands:", "", "```yaml", example(role), "```", ""]
+    scenario, text = example(role)
+    lines += [f"The Molecule scenario `{scenario}` runs this as it stands:", "", "```yaml", text, "```", ""]
     return "\n".join(lines)
 
 
