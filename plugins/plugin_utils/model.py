@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common._paths import host_socket, secret_ini
+from ansible_collections.gantry.webstack.plugins.module_utils.common._paths import KEPT_RELEASES, host_socket, secret_ini
 from ansible_collections.gantry.webstack.plugins.plugin_utils import plan_text
 
 try:
@@ -151,7 +151,7 @@ def complete(service: Service) -> Service:
     user.setdefault("name", name)
     user.setdefault("group", user["name"])
     code = done.setdefault("code", {}).setdefault("path", f"/srv/{name}/current")
-    done["code"].setdefault("keep", 3)
+    done["code"].setdefault("keep", KEPT_RELEASES)
     done.setdefault("python", {}).setdefault("venv", f"{code.rstrip('/')}/.venv")
     done.setdefault("uwsgi", {}).setdefault("socket", host_socket(name))
     done["uwsgi"].setdefault("options", {})

@@ -32,7 +32,11 @@ _BY_HAND = (("patched", "installed file differs from what was installed", "insta
             ("unowned", "module was installed without metadata", "modules were installed without metadata"))
 """What no lock file brings back; an image takes it as it is."""
 _ORDER = ("name", "source", "kind", "path", "when", "user", "command", "instances", "persistent", "timeout",
-          "stop_timeout", "memory_max", "what", "version", "address", "process", "unit", "evidence")
+          "stop_timeout", "memory_max", "writable", "extra", "what", "version", "address", "process", "unit", "evidence")
+
+
+_ACCESS_LOG = "/var/log/nginx/access.log"
+"""Debian's for every site that has none of its own; it is not said."""
 
 
 class PlanError(ValueError):
@@ -113,7 +117,7 @@ def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[ngin
     socket = (used or [address for address in sockets if address.startswith("/")] or sockets or [None])[0]
     service: Service = {"name": facts["name"], "runtime": "host", "user": _user(facts["user"])}
     if facts["code"]:
-        service["code"] = {"path": facts["code"]}
+        service["code"] = {"path": facts["code"], **facts.get("releases", {})}
     if facts["python"]:
         service["python"] = {key: facts["python"][key] for key in _PYTHON if key in facts["python"]}
         for key in ("distributions", "shared_distributions"):
@@ -125,7 +129,7 @@ def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[ngin
     for key in ("environment", "secrets", "state", "files", "tools", "workers", "schedule", "needs"):
         if facts[key]:
             service[key] = _ordered(facts[key]) if isinstance(facts[key], list) else facts[key]
-    service["health"] = {key: facts["health"][key] for key in ("path", "status") if key in facts["health"]}
+    service["health"] = {key: facts["health"][key] for key in ("path", "status", "host", "timeout") if key in facts["health"]}
     service["fit"] = _fit(facts, mine, used, nginx, [*_managed(facts, mine, evidence), *_refused(mine, evidence["nginx"] or {})])
     return service
 
@@ -178,8 +182,8 @@ def _sites(mine: list[nginx_config.Route]) -> list[dict[str, Any]]:
             site["params"] = route.location.params
         if route.location.client_max_body_size:
             site["client_max_body_size"] = route.location.client_max_body_size
-        if route.location.access_log:
-            site["access_log"] = route.location.access_log
+        if route.location.access_log not in (None, _ACCESS_LOG):
+            site["access_log"] = False if route.location.access_log == "off" else route.location.access_log
         if site not in found:
             found.append(site)
     return found

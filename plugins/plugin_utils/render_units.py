@@ -85,7 +85,7 @@ def _worker(service: Service, worker: Mapping[str, Any]) -> list[dict[str, Any]]
         "Restart=on-failure", "RestartSec=5", "KillMode=mixed", f"TimeoutStopSec={worker.get('stop_timeout', 90)}", *_sandbox(service, worker, place),
     ]
     head = [f"Description=Worker {worker['name']} of {name}", "After=network.target", "StartLimitIntervalSec=0"]
-    text = _unit(name, head, body, ["[Install]", "WantedBy=multi-user.target"], {"Worker": worker["name"]})
+    text = _unit(name, head, body, ["[Install]", "WantedBy=multi-user.target"], [f"Worker={worker['name']}", *_own_notes(worker)])
     stem = f"webstack-{name}-{worker['name']}"
     watch = [_paths.code_stamp(name), _paths.venv_stamp(service["python"]["venv"]), *_secret_files(service)]
     return [
@@ -103,7 +103,7 @@ def _job(service: Service, job: Mapping[str, Any]) -> list[dict[str, Any]]:
         lines = [] if boot else _calendar.timer_lines(job["when"])
     except WebstackError as exc:
         raise ModelError(f"{place}.when: {exc}") from exc
-    notes = {"Job": label, "When": " ".join(job["when"].split())}
+    notes = [f"Job={label}", f"When={' '.join(job['when'].split())}", *_own_notes(job)]
     body = ["[Service]", "Type=oneshot", *_run(service, job, place), f"TimeoutStartSec={job.get('timeout', 'infinity')}", *_sandbox(service, job, place)]
     install = ["[Install]", "WantedBy=multi-user.target"] if boot else []
     stem = f"webstack-{name}-{label}"
@@ -113,13 +113,18 @@ def _job(service: Service, job: Mapping[str, Any]) -> list[dict[str, Any]]:
     if boot:
         return [unit]
     lines = ["[Timer]", *lines, "AccuracySec=1s", *(["Persistent=yes"] if job.get("persistent") else [])]
-    timer = _unit(name, [f"Description=When to run {stem}.service"], lines, ["[Install]", "WantedBy=timers.target"], {})
+    timer = _unit(name, [f"Description=When to run {stem}.service"], lines, ["[Install]", "WantedBy=timers.target"], [])
     return [unit, {"name": f"{stem}.timer", "content": timer, "service": name, "moves": True}]
 
 
-def _unit(service: str, head: list[str], body: list[str], install: list[str], notes: Mapping[str, str]) -> str:
-    parts = [["[Unit]", *head], body, install, ["[X-Webstack]", *(f"{key}={value}" for key, value in notes.items())] if notes else []]
+def _unit(service: str, head: list[str], body: list[str], install: list[str], notes: Iterable[str]) -> str:
+    parts = [["[Unit]", *head], body, install, ["[X-Webstack]", *notes] if notes else []]
     return f"# {MARK} Service {service}.\n" + "\n".join("\n".join(part) + "\n" for part in parts if part)
+
+
+def _own_notes(entry: Mapping[str, Any]) -> list[str]:
+    """What a definition says of an entry and its lines do not tell apart from ours, for discover."""
+    return [f"Writable={path}" for path in entry.get("writable", [])] + [f"Extra={line}" for line in entry.get("extra", [])]
 
 
 def _run(service: Service, entry: Mapping[str, Any], place: str) -> list[str]:

@@ -14,9 +14,11 @@ import re
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_notes
 from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
 from ansible_collections.gantry.webstack.plugins.module_utils.install._secret_files import DOLLAR, escape
 from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_wrapper import PROGRAM_LINE
+from ansible_collections.gantry.webstack.plugins.plugin_utils import model
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import ModelError, Service
 
 LISTEN = 1024
@@ -147,4 +149,13 @@ def vassal(service: Service) -> str:
     _refuse_references(lines, f"{where}.uwsgi")
     variables = [f"{DOLLAR} = $"] if any(f"%({DOLLAR})" in line for line in lines) else []
     runs = [f"{PROGRAM_LINE}{program(service)}"] if program(service) else []
-    return "\n".join([f"; {MARK} Service {name}.", *runs, "[uwsgi]", *variables, *lines]) + "\n"
+    return "\n".join([f"; {MARK} Service {name}.", *runs, "[uwsgi]", *variables, *lines, *notes(service)]) + "\n"
+
+
+def notes(service: Service) -> list[str]:
+    """What discover shall find and a host does not show: the state, and how the service's health is asked where that is not the usual way."""
+    health, usual = service["health"], model.complete({"name": "x"})["health"]
+    said = {key: health[key] for key in ("path", "host", "timeout") if key in health and health[key] != usual.get(key)}
+    if any(site["location"] != usual["path"] for site in service["nginx"]["sites"]):
+        said["path"] = health["path"]
+    return _evidence_notes.lines(service["state"], said)

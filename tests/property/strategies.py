@@ -57,4 +57,4 @@ def service_lists(least: int = 0, most: int = 4) -> st.SearchStrategy[list[dict[
 
 def secrets_of(services: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Values for the secrets that the services name."""
-    return {item["name"]: {"TOKEN": f"value-of-{item['name']}"} for item in services if "secrets" in item}
+    return {item["name"]: {secret["name"]: f"value-of-{item['name']}" for secret in item["secrets"]} for item in services if "secrets" in item}

@@ -6,23 +6,15 @@ shrinking: each example costs three runs of the playbook.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
+from conftest import install, on
 from hypothesis import HealthCheck, Phase, given, settings
-from strategies import secrets_of, service_lists
+from strategies import service_lists
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from _bench import hosts
-
-HOST = os.environ.get("WEBSTACK_HOST_PREFIX", "webstack-molecule") + "-property"
 EXAMPLES = int(os.environ.get("WEBSTACK_PROPERTY_EXAMPLES", "4"))
 Services = list[dict[str, Any]]
 
@@ -35,12 +27,6 @@ class Listing(NamedTuple):
     vassals: dict[str, frozenset[str]]
     sockets: set[str]
     units: set[str]
-
-
-def on(*argv: str) -> str:
-    done = subprocess.run(["docker", "exec", HOST, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{argv}: {done.stderr}"
-    return done.stdout
 
 
 def listing() -> Listing:
@@ -56,27 +42,6 @@ def listing() -> Listing:
     sockets = {word for line in on("ss", "-xlH").splitlines() for word in line.split() if word.startswith("/run/uwsgi/")}
     return Listing(files, set(on("sh", "-c", "getent passwd | cut -d: -f1").split()), {name: frozenset(pids) for name, pids in vassals.items()}, sockets,
                    set(on("sh", "-c", "systemctl list-units --all --plain --no-legend 'webstack-*' | cut -d' ' -f1").split()))
-
-
-@pytest.fixture(scope="module")
-def inventory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A fresh host."""
-    hosts.remove(HOST)
-    hosts.start(HOST, "bookworm")
-    path = tmp_path_factory.mktemp("property") / "inventory.json"
-    variables = {"ansible_connection": "community.docker.docker", "ansible_host": HOST, "ansible_python_interpreter": "/usr/bin/python3"}
-    path.write_text(json.dumps({"all": {"hosts": {"property": variables}}}), encoding="utf-8")
-    yield path
-    hosts.remove(HOST)
-
-
-def install(inventory: Path, services: Services) -> int:
-    """Run the playbook to its good end; how many tasks changed something."""
-    extra = {"webstack_services": services, "webstack_secrets": secrets_of(services)}
-    done = subprocess.run(["ansible-playbook", "-i", str(inventory), "gantry.webstack.install", "-e", json.dumps(extra)], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, check=False, env={**os.environ, "ANSIBLE_NOCOLOR": "1"})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return int(re.findall(r"changed=(\d+)", done.stdout)[0])
 
 
 def of(name: str, path: str) -> bool:

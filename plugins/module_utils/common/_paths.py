@@ -86,6 +86,10 @@ def code_stamp(name: str) -> str:
     return os.path.join(service_state(name), "code.json")
 
 
+KEPT_RELEASES = 3
+"""Releases that stay beside the one that serves, unless a definition says otherwise."""
+
+
 def release_record(name: str) -> str:
     """Which release of an installed service is wanted, which one serves, and when each was taken up."""
     return os.path.join(service_state(name), "releases.json")

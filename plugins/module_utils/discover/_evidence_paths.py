@@ -64,6 +64,8 @@ class Paths:
     files: Dict[str, str] = field(default_factory=dict)
     secrets: Dict[str, str] = field(default_factory=dict)
     names: Dict[str, List[str]] = field(default_factory=dict)
+    kinds: Dict[str, str] = field(default_factory=dict)
+    """What a definition says of its state."""
 
 
 @dataclass
@@ -87,6 +89,8 @@ class Facts:
     """When the service was started, in seconds since the epoch."""
     alone: bool = False
     """No other service runs as this user."""
+    said: Mapping[str, str] = field(default_factory=dict)
+    """State that the definition names, with its kind or an empty text, where install has left a note."""
 
 
 def within(path: str, tops: Iterable[Optional[str]]) -> bool:
@@ -107,7 +111,8 @@ def classify(facts: Facts) -> Paths:
 
     The first evidence for a path is kept. What is open at the moment comes last: the same host must give the same plan.
     """
-    found = Paths()
+    found = Paths(kinds=dict(facts.said))
+    found.state = {path: "its definition names it" for path in facts.said if os.path.lexists(path)}
     for path, evidence in facts.unit_state.items():
         _add_state(facts, found, path, evidence)
     for path, place in {**facts.named, **facts.tree.absolute}.items():
@@ -378,7 +383,8 @@ def _only_sockets(path: str) -> bool:
 
 def _tidy(facts: Facts, found: Paths) -> None:
     """What lies below a state directory needs no line of its own; a static root that is state is no file."""
-    state = {path: found.state[path] for path in found.state if not within(os.path.dirname(path), found.state) and not _only_sockets(path)}
+    state = {path: found.state[path] for path in found.state
+             if path in facts.said or not within(os.path.dirname(path), found.state) and not _only_sockets(path)}
     found.state = state
     found.files = {path: place for path, place in found.files.items()
                    if not within(path, state) and not within(os.path.dirname(path), found.files) and path not in found.secrets}

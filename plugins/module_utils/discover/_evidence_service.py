@@ -9,7 +9,7 @@ import re
 import shlex
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _uwsgi_client
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths, _uwsgi_client
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_code,
@@ -17,6 +17,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_host,
     _evidence_native,
     _evidence_needs,
+    _evidence_notes,
     _evidence_paths,
     _evidence_python,
     _evidence_running,
@@ -28,6 +29,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _uwsgi_running,
 )
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import is_secret, redact
+from ansible_collections.gantry.webstack.plugins.module_utils.install._secret_files import DOLLAR
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _instance
 
 Found = TypeVar("Found")
@@ -79,14 +81,19 @@ def ask(host: _evidence_shared.Host, instance: _evidence_uwsgi.Instance) -> Dict
     paths.sort(key=lambda path: not any(_uwsgi_running.same(path, other) for other in instance.listening))  # where it listens comes first
     mine = [item for item in host.passes if item.target in paths]
     location = min([item.location for item in mine if item.location.startswith("/")] or ["/"], key=len)
-    names = [item.server_name for item in mine if item.server_name and item.server_name not in ("_", "default") and not re.match(r"[~*.]", item.server_name)]
+    said = _evidence_notes.of_vassal(instance.vassal)["health"]
+    location = str(said.get("path", location))
+    names = [item.server_name for item in mine
+             if item.server_name and item.server_name not in ("_", "default") and not re.match(r"[~*.]", item.server_name)]
+    names = [str(said["host"])] if "host" in said else names
+    more = {key: said[key] for key in ("host", "timeout") if key in said}
     if not paths:
-        return {"path": location}
+        return {"path": location, **more}
     params = _uwsgi_client.wsgi_params("GET", location, names[0] if names else "localhost")
     try:
-        return {"path": location, "status": _uwsgi_client.request(paths[0], params, timeout=10, limit=65536).status}
+        return {"path": location, **more, "status": _uwsgi_client.request(paths[0], params, timeout=10, limit=65536).status}
     except WebstackError as exc:
-        return {"path": location, "problem": "GET %s of the application had no answer: %s" % (location, exc)}
+        return {"path": location, **more, "problem": "GET %s of the application had no answer: %s" % (location, exc)}
 
 
 class Service:
@@ -225,6 +232,8 @@ class Service:
             value = _uwsgi_config.text(option)
             if option.key in ("env", "unenv") or option.key in _uwsgi_config.SOCKET_KEYS:
                 continue
+            if option.key in ("binary-path", DOLLAR) and self.instance.vassal.startswith(_paths.VASSAL_DIR + "/"):  # ours, and no part of the definition
+                continue
             if is_secret(option.key, value) and option.key not in ("auto-procname", "key"):
                 hidden.append(option.key)
             elif redact(value) != value:
@@ -271,7 +280,8 @@ class Service:
         owned = {path: self.host.owner(path) for path in {**named, **tree.absolute, **tree.links} if os.path.lexists(path)}
         facts = _evidence_paths.Facts(
             self.subject, self.code, self.venv, named, tree, self._written(), self._unit_state(), self.host.static_roots, ignored, owned,
-            self.home, self.instance.master.started, self.host.users.get(self.uid, 0) < 2)
+            self.home, self.instance.master.started, self.host.users.get(self.uid, 0) < 2,
+            {os.path.normpath(item["path"]): item.get("kind", "") for item in _evidence_notes.of_vassal(self.instance.vassal)["state"]})
         found = _evidence_paths.classify(facts)
         for kind in (found.state, found.files, found.secrets):
             for path in [path for path in kind if not _evidence_files.is_printable(path)]:
@@ -409,13 +419,14 @@ class Service:
             "uwsgi": {"binary": exe, "origin": origin, "version": self._version(), "config": instance.config_file or ""},
             "config_files": sorted(self.config.files), "options": options, "hidden_options": hidden,
             "warnings": [redact(item) for item in self.config.warnings],
-            "sockets": sockets(instance), "code": self.code, "python": python,
+            "sockets": sockets(instance), "code": self.code, "releases": _evidence_notes.of_releases(instance.name, self.code or "/"), "python": python,
             "environment": {name: self.environment[name] for name in sorted(self.environment)}, "secrets": secrets,
             "secrets_in_source": [{"name": name, "file": path} for name, path in sorted(set(tree.secrets_in_source))],
-            "state": [{"path": path, "kind": _evidence_paths.state_kind(path, why), "evidence": why} for path, why in sorted(paths.state.items())],
+            "state": [{"path": path, "kind": paths.kinds.get(path) or _evidence_paths.state_kind(path, why), "evidence": why}
+                      for path, why in sorted(paths.state.items())],
             "files": [{"path": path, "evidence": paths.files[path]} for path in sorted(paths.files)],
             "tools": tools, "workers": workers, "schedule": [], "needs": needs, "packages": packages,
-            "health": {key: self.health[key] for key in ("path", "status") if key in self.health},
+            "health": {key: self.health[key] for key in ("path", "status", "host", "timeout") if key in self.health},
             "remarks": ([self.health["problem"]] if "problem" in self.health else []) + self.remarks,
         }
 

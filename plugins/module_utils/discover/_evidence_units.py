@@ -15,14 +15,14 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact i
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _timers
 
 _SHARED_USERS = ("root", "www-data", "nobody")
-_EVERYBODYS = ("/var/www", "/var/lib", "/var/log", "/usr/bin", "/usr/sbin", "/usr/share", "/usr/local/bin", "/usr/local/sbin")
-"""Directories in which a process may run without owning what else names them."""
+_EVERYBODYS = ("/var/www", "/var/lib", "/var/log", "/usr/bin", "/usr/sbin", "/usr/share", "/usr/local", "/usr/local/bin", "/usr/local/sbin")
+"""Directories in which a process may run without owning what else names them; so may those at the top, such as /usr, the distribution's own environment."""
 _NOTES = "X-Webstack"
 
 
 def _tops(facts: Dict[str, Any]) -> List[str]:
     """Directories whose mention ties a cron line or a unit to the service."""
-    return [path for path in (facts["code"], facts["python"].get("venv")) if path]
+    return [path for path in (facts["code"], facts["python"].get("venv")) if path and path.count("/") >= 2 and path not in _EVERYBODYS]
 
 
 def _mentions(text: str, tops: List[str]) -> bool:
@@ -40,7 +40,7 @@ def stand_in(definition: Dict[str, Any]) -> Dict[str, Any]:
     code, python = definition.get("code") or "", definition.get("python") or {"venv": definition.get("venv")}
     code = code.get("path", "") if isinstance(code, dict) else code
     user = definition.get("user") or ""
-    return {"name": definition["name"], "code": code if code.count("/") >= 2 and code not in _EVERYBODYS else "", "python": python,
+    return {"name": definition["name"], "code": code, "python": python,
             "user": user if isinstance(user, dict) else {"name": user}, "workers": [], "schedule": [], "remarks": [],
             "manager": definition.get("uwsgi", {}).get("manager") or {"unit": definition.get("unit", "")}}
 
@@ -138,11 +138,18 @@ def _job(unit: _unit_text.Sections) -> Union[Dict[str, Any], str]:
         limit = _unit_text.last(unit, "Service", "TimeoutStartSec")
         found.update({"timeout": int(limit)} if limit.isdigit() else {})
         found.update(_memory(unit))
+        found.update(_told(unit))
     return found
 
 
 def _note(unit: _unit_text.Sections, key: str) -> Optional[str]:
     return _unit_text.last(unit, _NOTES, key) or None
+
+
+def _told(unit: _unit_text.Sections) -> Dict[str, List[str]]:
+    """What the definition of a worker or job says beside what its unit shows (plugin_utils/render_units.py)."""
+    notes = {"writable": unit.get((_NOTES, "Writable"), []), "extra": [redact(line) for line in unit.get((_NOTES, "Extra"), [])]}
+    return {key: values for key, values in notes.items() if values}
 
 
 def _memory(unit: _unit_text.Sections) -> Dict[str, str]:
@@ -163,7 +170,7 @@ def _add_unit(item: Dict[str, Any], unit: Unit, sections: _unit_text.Sections) -
         if same is not None:
             same["instances"] = same.get("instances", 1) + 1
             return
-        worker.update(name=name, command=job["command"], **_memory(sections))
+        worker.update(name=name, command=job["command"], **_memory(sections), **_told(sections))
         worker.update({"user": job["user"]} if job["user"] != item["user"]["name"] else {})
         limit = _unit_text.last(sections, "Service", "TimeoutStopSec")
         worker.update({"stop_timeout": int(limit)} if limit.isdigit() and limit != "90" else {})

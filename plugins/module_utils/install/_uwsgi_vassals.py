@@ -249,9 +249,7 @@ class UwsgiVassals(WebstackModule):
         """Refuse a vassal whose virtual environment is not there: uWSGI would not start, or go on without it."""
         for name in names:
             for venv in _uwsgi_chain.values(self.vassals[name]["content"], "virtualenv", "venv", "home", "pyhome")[-1:]:
-                code = self.vassals[name]["code_path"]
-                place = _releases.relocate(venv, code, self.pending[name].staged()) if name in self.pending and code else venv
-                if os.path.isabs(venv) and not os.path.isdir(place) and not os.path.isdir(venv):
+                if os.path.isabs(venv) and not os.path.isdir(self._staged(name, venv)) and not os.path.isdir(venv):
                     self.result.clear()
                     raise WebstackError("service %s: there is no virtual environment at %s; name its lock in python.requirements, or one that is there in "
                                         "python.venv (/usr is the distribution's Python)" % (name, venv))
@@ -267,12 +265,16 @@ class UwsgiVassals(WebstackModule):
 
     def _attempt(self, name: str) -> Optional[_emperor.Problem]:
         """Load an application as it is on disk, or as the release that waits has it."""
-        vassal, content = self.vassals[name], self.vassals[name]["content"]
-        if name in self.pending and vassal["code_path"]:
-            place = self.pending[name].staged()
-            content = _releases.relocate(content, vassal["venv"], os.path.join(place, _releases.VENV)) if vassal["venv"] else content
-            content = _releases.relocate(content, vassal["code_path"], place)
-        return _emperor.try_out(self.binary, content, self.params["timeout"])
+        return _emperor.try_out(self.binary, self._staged(name, self.vassals[name]["content"]), self.params["timeout"])
+
+    def _staged(self, name: str, text: str) -> str:
+        """A text with the places of the release that waits, if one does, instead of those to which its links lead."""
+        vassal = self.vassals[name]
+        if name not in self.pending or not vassal["code_path"]:
+            return text
+        place = self.pending[name].staged()
+        text = _releases.relocate(text, vassal["venv"], os.path.join(place, _releases.VENV)) if vassal["venv"] else text
+        return _releases.relocate(text, vassal["code_path"], place)
 
     def _flip_back(self) -> Dict[str, str]:
         """Bring back the former release of every service whose new one has not served: service -> release."""

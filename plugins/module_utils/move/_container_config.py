@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import variables
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import pack
+from ansible_collections.gantry.webstack.plugins.module_utils.install._secret_files import DOLLAR
 
 CONFIG = "/etc/webstack/uwsgi.ini"
 """Where the container finds its uWSGI configuration."""
@@ -53,8 +54,9 @@ def _text(value: Any) -> str:
 
 
 def ini(options: Sequence[Tuple[str, str]]) -> str:
-    """A uWSGI ini file of one section; ``%`` would start a placeholder, so it is doubled (uWSGI: configuration logic)."""
-    return "[uwsgi]\n" + "".join("%s = %s\n" % (key, value.replace("%", "%%")) for key, value in options)
+    """A uWSGI ini file of one section whose values stand for themselves: ``%`` is doubled, and ``$(`` comes from a variable of ours."""
+    lines = ["%s = %s\n" % (key, value.replace("%", "%%").replace("$(", "%%(" + DOLLAR + ")(")) for key, value in options]
+    return "[uwsgi]\n" + ("%s = $\n" % DOLLAR if any("%%(" + DOLLAR in line for line in lines) else "") + "".join(lines)
 
 
 def uwsgi_options(service: Mapping[str, Any], socket: str) -> List[Tuple[str, str]]:

@@ -62,7 +62,8 @@ class ParityModule(WebstackModule):
         """Begin to compare every request of a service."""
         if not journal.candidate:
             raise WebstackError("service %s: there is no candidate to compare; run convert" % service["name"])
-        log = first_site(service).get("access_log") or "/var/log/nginx/access.log"
+        log = first_site(service).get("access_log", "/var/log/nginx/access.log")  # with its format, perhaps; False without one
+        lines = tail_lines(log.split()[0]) if log else []
         extra = self.params["requests"].get(service["name"], [])
         timeout = self.params["timeout"]
 
@@ -74,7 +75,7 @@ class ParityModule(WebstackModule):
             except UwsgiError as exc:
                 return [str(exc)]
 
-        return [(request, pool.submit(prove, request)) for request in _parity.choose(service, tail_lines(log), extra, self.params["limit"])]
+        return [(request, pool.submit(prove, request)) for request in _parity.choose(service, lines, extra, self.params["limit"])]
 
     @staticmethod
     def _refuse(report: Dict[str, Any], journals: List[_journal.Journal]) -> None:

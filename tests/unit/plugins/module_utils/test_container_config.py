@@ -42,10 +42,11 @@ def test_every_dropped_option_has_a_reason() -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Z]{1,8}", fullmatch=True),
-                       st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="$@"), max_size=30), max_size=4))
+                       st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="$@"), max_size=30)
+                       | st.sampled_from(["$(HOME)", "a$(b", "%n$(x)%"]), max_size=4))
 def test_uwsgi_reads_the_values_that_were_written(environment: dict[str, str]) -> None:
     text = config.ini([("env", f"{key}={value}") for key, value in environment.items()])
-    read = _uwsgi_config.effective(["uwsgi", "--ini", "/x.ini"], "/", {}, lambda path: text)
+    read = _uwsgi_config.effective(["uwsgi", "--ini", "/x.ini"], "/", {"HOME": "/root"}, lambda path: text)
     assert _uwsgi_config.environment(read) == environment
 
 

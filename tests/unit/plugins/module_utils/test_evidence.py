@@ -115,6 +115,15 @@ def test_data_inside_the_code(host: Path) -> None:
     assert sorted(found.state) == [str(code / "db"), str(code / "media")]
 
 
+def test_state_that_the_definition_names(host: Path) -> None:
+    data = host / "srv/shop/data"
+    inner = data / "uploads"
+    inner.mkdir(parents=True)
+    found = _evidence_paths.classify(facts(host, said={str(data): "", str(inner): "uploads", str(host / "gone"): ""}))
+    assert found.state == {str(data): "its definition names it", str(inner): "its definition names it"}
+    assert found.kinds[str(inner)] == "uploads"
+
+
 def test_a_directory_with_only_a_socket_is_no_state(host: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     run = writable(tmp_path_factory.mktemp("s"))
     listener = socket.socket(socket.AF_UNIX)

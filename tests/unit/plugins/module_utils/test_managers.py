@@ -139,6 +139,13 @@ def facts(name: str = "shop") -> Dict[str, Any]:
             "manager": {"unit": name + ".service"}, "workers": [], "schedule": [], "remarks": []}
 
 
+def test_the_distributions_own_environment_is_nobodys() -> None:
+    """A service without an environment of its own has virtualenv = /usr; what names /usr/bin is no worker of it."""
+    shop = {**facts(), "python": {"venv": "/usr"}, "code": "/opt"}
+    assert _evidence_units.assign([shop], [service("backup.service", "/usr/bin/backup /opt/x", there=True)]) == {("shop.service", ""): ("service", "shop")}
+    assert _evidence_units.assign_cron([shop], [CronLine("/etc/cron.d/x", "@daily", "root", "/usr/bin/x")]) == {}
+
+
 def test_to_whom_things_are_given() -> None:
     shop, blog = facts(), facts("blog")
     units = [service("worker@1.service", "/srv/shop/venv/bin/celery worker", there=True), service("worker@.service", "/srv/shop/venv/bin/celery worker"),

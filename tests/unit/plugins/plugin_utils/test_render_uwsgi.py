@@ -95,3 +95,15 @@ def test_secrets_of_the_vassal_itself() -> None:
     secrets = [{"name": "A", "source": "uwsgi:/etc/webstack/secrets/shop.ini"}, {"name": "B", "source": "file:/b"}, {"name": "C", "source": "uwsgi:/other.ini"}]
     assert render_uwsgi.secret_environment(service(secrets=secrets)) == ["A"]
     assert render_uwsgi.vassal(service(secrets=secrets)).splitlines()[-1] == "ini = /etc/webstack/secrets/shop.ini"
+
+
+def test_notes_follow_what_uwsgi_reads() -> None:
+    """uWSGI reads one section; the reader, which is tested against it, too."""
+    plain, noted = service(), service(state=[{"path": "/srv/shop/50%"}], health={"timeout": 5})
+    assert render_uwsgi.vassal(noted) == render_uwsgi.vassal(plain) + '[x-webstack]\nstate = [{"path": "/srv/shop/50%"}]\nhealth = {"timeout": 5}\n'
+    assert read(render_uwsgi.vassal(noted)).options == read(render_uwsgi.vassal(plain)).options
+
+
+def test_the_page_of_the_health_is_noted_where_discover_would_ask_another() -> None:
+    assert render_uwsgi.notes(service(nginx={"sites": [{"location": "/app"}]})) == ["[x-webstack]", 'health = {"path": "/"}']
+    assert render_uwsgi.notes(service(nginx={"sites": [{}]})) == []

@@ -49,9 +49,11 @@ def install(etc: Path, **more: Any) -> None:
 
 def test_discover_finds_what_install_wrote(etc: Path) -> None:
     schedule = [{"name": "a", "when": "*/5 1 * * mon", "user": "shop", "command": "x \"$A\" | y 5%"},
-                {"name": "b", "when": "@reboot", "user": "root", "command": "z", "timeout": 5, "memory_max": "5M"},
+                {"name": "b", "when": "@reboot", "user": "root", "command": "z", "timeout": 5, "memory_max": "5M", "writable": ["/a b", "/c%"],
+                 "extra": ["Nice=5", "ProtectHome=no"]},
                 {"name": "c", "when": "Mon 03:00; Tue 04:00", "user": "shop", "command": "z", "persistent": True}]
-    workers = [{"name": "w", "command": "run 'a  b'", "instances": 3, "stop_timeout": 7}, {"name": "v", "command": "run", "user": "other", "memory_max": "5M"}]
+    workers = [{"name": "w", "command": "run 'a  b'", "instances": 3, "stop_timeout": 7},
+               {"name": "v", "command": "run", "user": "other", "memory_max": "5M", "writable": ["/d"], "extra": ["Environment=A=1"]}]
     install(etc, schedule=schedule, workers=workers)
     item = found(etc)
     assert sorted(({key: value for key, value in job.items() if key != "source"} for job in item["schedule"]), key=lambda job: job["name"]) == schedule
