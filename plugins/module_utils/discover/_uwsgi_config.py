@@ -220,9 +220,10 @@ class _Reader:
         if name == "for-times":
             return [str(number) for number in range(1, int(argument) + 1)] if argument.isdigit() else []
         if name == "for-glob":
-            return list(self.host.glob(os.path.join(self.cwd, argument))) or [argument]
+            top = "" if os.path.isabs(argument) else os.path.join(self.cwd, "")
+            return [path[len(top):] for path in self.host.glob(top + argument)] or [argument]
         content = self.content(argument)
-        return [] if content is None else [line.rstrip() for line in content.splitlines()]
+        return [] if content is None else [line.rstrip("\r\n") for line in re.findall(r"[^\n]*\n|[^\n]+", content)]
 
     def condition(self, name: str, argument: str) -> List[Optional[str]]:
         negative = "-not-" in name

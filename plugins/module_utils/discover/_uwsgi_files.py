@@ -192,11 +192,14 @@ def _json_raw(lines: List[str], line: int, value: str) -> str:
 
 
 def read_xml(text: str, section: Optional[str], table: Mapping[str, str]) -> List[Entry]:
-    """Children of the first ``<uwsgi>`` (with that id, when one is asked for); an empty element is 1."""
+    """Children of the first ``<uwsgi>`` (with that id, when one is asked for); an empty element is 1, and one with elements inside has the text before them.
+
+    ``<app>`` becomes ``mount`` and ``app`` (core/xmlconf.c uwsgi_xml_config).
+    """
     parser = expat.ParserCreate()
     entries: List[Entry] = []
     stack: List[str] = []
-    state: Dict[str, Any] = {"inside": False, "done": False, "text": "", "line": 0, "raw": text.split("\n")}
+    state: Dict[str, Any] = {"inside": False, "done": False, "line": 0, "raw": text.split("\n")}
 
     def start(name: str, attributes: Dict[str, str]) -> None:
         stack.append(name)
@@ -204,20 +207,20 @@ def read_xml(text: str, section: Optional[str], table: Mapping[str, str]) -> Lis
             state["inside"] = section is None or attributes.get("id", section) == section
             state["depth"] = len(stack)
         elif state["inside"] and len(stack) == state["depth"] + 1:
-            if name == "app":
-                raise FileError("<app> in XML")
-            state.update(text="", line=parser.CurrentLineNumber)
-        elif state["inside"]:
-            raise FileError("nested XML element <%s>" % name)
+            state.update(text="", inner=None, line=parser.CurrentLineNumber, attributes=attributes)
+        elif state["inside"] and state["inner"] is None:
+            state["inner"] = ""
 
     def characters(data: str) -> None:
-        state["text"] += data
+        if state["inside"] and len(stack) == state["depth"] + 1 and state["inner"] is None:
+            state["text"] += data
+        elif state["inside"] and len(stack) == state["depth"] + 2:
+            state["inner"] += data
 
     def end(name: str) -> None:
         if state["inside"] and len(stack) == state["depth"] + 1:
-            found = re.search(r"<%s\b[^>]*>([^<]*)<" % re.escape(name), state["raw"][state["line"] - 1])
-            value = state["text"]
-            entries.append(Entry(name, value or "1", state["line"], found.group(1) if found else value))
+            if section is None or state["attributes"].get("id", section) == section:
+                entries.extend(_xml_entries(name, state))
         elif state["inside"] and len(stack) == state["depth"]:
             state.update(inside=False, done=True)
         stack.pop()
@@ -230,3 +233,20 @@ def read_xml(text: str, section: Optional[str], table: Mapping[str, str]) -> Lis
     if not entries:
         raise FileError("no <uwsgi> element")
     return entries
+
+
+def _xml_entries(name: str, state: Mapping[str, Any]) -> List[Entry]:
+    value, line = state["text"], state["line"]
+    if name != "app":
+        found = re.search(r"<%s\b[^>]*>([^<]*)<" % re.escape(name), state["raw"][line - 1])
+        return [Entry(name, value or "1", line, found.group(1) if found else value)]
+    if not value and state["inner"] is None:
+        return [Entry("app", "", line, "")]
+    if not value:
+        return []  # an element without white space before it is not looked at
+    value = value if state["inner"] is None else state["inner"]
+    for attribute, sign in (("mountpoint", "="), ("domain", "|=")):
+        if attribute in state["attributes"]:
+            value = state["attributes"][attribute] + sign + value
+            break
+    return [Entry("mount", value, line, value), Entry("app", "", line, "")]

@@ -92,6 +92,37 @@ def test_what_is_not_understood_is_said(text: str, warning: str) -> None:
     assert warning in read_ini(text).warnings
 
 
+def test_lines_and_matches_are_taken_as_they_are() -> None:
+    """As uWSGI 2.0.21 read them: a line keeps its spaces, a match its pattern's directory."""
+    host = uwsgi.Host(glob=lambda pattern: [pattern.replace("*", name) for name in "ab"])
+    files = reader({"/v/x.ini": "[uwsgi]\nfor-readline = l.txt\nr = %(_)\nendfor =\nfor-glob = *.d\ng = %(_)\nendfor =\nfor-glob = /e/*\nh = %(_)\nendfor =\n",
+                    "/v/l.txt": "one \n\ntwo\r\nthree\v"})
+    config = uwsgi.effective(["uwsgi", "--ini", "x.ini"], "/v", {}, files, host=host)
+    assert [uwsgi.text(option) for option in config.options] == ["one ", "", "two", "three\v", "a.d", "b.d", "/e/a", "/e/b"]
+
+
+def test_apps_and_nested_elements_of_xml() -> None:
+    """As uWSGI 2.0.21 read its own examples sites.xml and uwsgi.xml."""
+    text = ("<uwsgi>\n<app mountpoint='/a'>\n <script>one</script>\n</app>\n<app domain='b.test'>two</app>\n<app><script>no</script></app>\n<app/>\n"
+            "<route>\n<x>y</x></route>\n<only id='z'>1</only></uwsgi>\n")
+    config = uwsgi.effective(["uwsgi", "--xml", "x.xml"], "/v", {}, reader({"/v/x.xml": text}))
+    assert [(option.key, uwsgi.text(option).strip()) for option in config.options] == [
+        ("mount", "/a=one"), ("app", ""), ("mount", "b.test|=two"), ("app", ""), ("app", ""), ("route", ""), ("only", "1")]
+    assert not config.warnings
+
+
+def test_placeholders_of_the_start() -> None:
+    text = "[uwsgi]\na = %u-%k-%i-%j\n# %T\nb = %%t\nc = %t\n"
+    config = read_ini(text, host=uwsgi.Host(magic={"u": "33", "k": "2"}, inode=lambda path: 7))
+    assert [option.value for option in config.options] == ["33-2-7-29546091", "%t", ""]
+    assert config.warnings == ["/etc/vassals/x.ini: %t is the time of the start, which is not known"] and config.letters == set("ukij%t")
+
+
+@pytest.mark.parametrize(("protocol", "expected"), [("", 2), ("protocol = uwsgi\n", 2), ("protocol = http\n", 1), ("socket-protocol = fastcgi\n", 1)])
+def test_sockets_of_another_protocol(protocol: str, expected: int) -> None:
+    assert len(uwsgi.sockets(read_ini("[uwsgi]\nsocket = a.sock\nuwsgi-socket = b.sock\n" + protocol))) == expected
+
+
 def test_links_keep_their_own_name() -> None:
     host = uwsgi.Host(is_link=lambda path: path.endswith("link.ini"), realpath=lambda path: "/srv/real/" + path.rsplit("/", 1)[1])
     files = reader({"/etc/vassals/link.ini": "[uwsgi]\np = %p\n", "/etc/vassals/plain.ini": "[uwsgi]\np = %p\n"})
