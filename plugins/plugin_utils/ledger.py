@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._app_servers import PLAIN
-from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_config
+from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_choice, nginx_config, nginx_routes
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Service
 from ansible_collections.gantry.webstack.plugins.plugin_utils.strict import some
 
@@ -44,7 +44,12 @@ class Ledger:
         self.owners.update({service["uwsgi"]["socket"]: service["name"] for service in services if service.get("uwsgi", {}).get("socket")})
         self.listeners = {item["address"].removeprefix("unix:"): item for item in evidence["listeners"]}
         self.targets: dict[str, list[str]] = {}
-        for route in nginx_config.routes(nginx):
+        routes = nginx_routes.routes(nginx)
+        self.requests = nginx_choice.Requests(nginx.sites)
+        self.beyond: dict[int, list[nginx_routes.Route]] = {}
+        for route in routes:
+            if route.entry is not route.location:
+                self.beyond.setdefault(id(route.entry), []).append(route)
             for address in nginx.addresses(route.target):
                 item = self.listener(address)
                 if item is not None:
@@ -165,33 +170,50 @@ class Ledger:
         return "; ".join(part for part in parts if part)
 
     def _sites(self) -> None:
-        for site in self.nginx.sites:
-            title = f"{site.title} ({' '.join(site.listen)})"
+        for site in (*self.nginx.sites, *self.nginx.streams):
+            title, place = f"{_title(site)} ({' '.join(site.listen)})", f"{site.file}:{site.line}"
+            hidden = self.requests.servers.hidden(site) if site.protocol == "http" else ""
+            if hidden:
+                self._add("vhost", title, ("kept", {}, f"{place}; no request reaches it: {hidden}"))
+                continue
             found = [self._location(site, location) for location in site.locations]
+            url = self.requests.url(site) if site.protocol == "http" else ""
             names = sorted({keys["service"] for _status, keys, _evidence in found if "service" in keys})
             statuses = {status for status, _keys, _evidence in found}
-            place = f"{site.file}:{site.line}"
             if names:
                 status = "converted" if any(self._moves(name) == "converted" for name in names) else "kept"
-                self._add("vhost", title, (status, {"service": names[0]} if len(names) == 1 else {}, f"{place}; leads to {', '.join(names)}"))
+                self._add("vhost", title, (status, {"service": names[0]} if len(names) == 1 else {}, f"{place}; leads to {', '.join(names)}"), url=url)
             elif statuses == {"unexplained"}:
-                self._add("vhost", title, ("unexplained", {}, f"{place}; nothing answers behind it"))
+                self._add("vhost", title, ("unexplained", {}, f"{place}; nothing answers behind it"), url=url)
             else:
-                self._add("vhost", title, ("external" if statuses == {"external"} else "kept", {}, place))
+                self._add("vhost", title, ("external" if statuses == {"external"} else "kept", {}, place), url=url)
 
     def _location(self, site: nginx_config.Site, location: nginx_config.Location) -> tuple[str, dict[str, str], str]:
         place = f"{location.file}:{location.line}"
-        title = f"{site.title} {location.match}"
+        title = f"{_title(site)} {location.match}"
+        url = self.requests.url(site, location) if site.protocol == "http" else ""
         found: tuple[str, dict[str, str], str] = ("kept", {}, place)
         if not location.passes:
-            self._add("location", f"{title} -> {location.served}" if location.served else title, found)
+            found = self._goes_on(location, place)
+            self._add("location", f"{title} -> {location.served}" if location.served else title, found, url=url)
         for directive, target in location.passes:
             found = self._target(directive, target, place)
             what = f"{title} -> {directive} {target}"
             if "service" not in found[1] or found[1].get("need"):
                 what += f" ({found[2]})"
-            self._add("location", what, (found[0], {key: value for key, value in found[1].items() if key != "need"}, place))
+            self._add("location", what, (found[0], {key: value for key, value in found[1].items() if key != "need"}, place), url=url)
         return found
+
+    def _goes_on(self, location: nginx_config.Location, place: str) -> tuple[str, dict[str, str], str]:
+        """A location that hands over nothing itself: it belongs to the service that it goes on to, by try_files, error_page or rewrite."""
+        routes = self.beyond.get(id(location), [])
+        leads = [self._target(route.directive, route.target, place) for route in routes]
+        services = {keys["service"]: status for status, keys, _words in leads if "service" in keys and "need" not in keys}
+        if len(services) != 1:
+            return "kept", {}, place
+        (name, status), = services.items()
+        matches = ", ".join(dict.fromkeys(route.location.match for route in routes))
+        return status, {"service": name}, f"{place}; goes on to {matches}"
 
     def _target(self, directive: str, target: str, place: str) -> tuple[str, dict[str, str], str]:
         """What a pass leads to; the third part says it in words."""
@@ -289,6 +311,10 @@ class Ledger:
             found = ("external", {}, f"package {line['package'].split(':')[0]}") if line["package"] else ("unexplained", {}, "")
         evidence = line["source"] + (f"; {found[2]}" if found[2] else "")
         self._add(line["kind"], f"{line['when']} {line['user']} {line['command']}", (found[0], found[1], evidence))
+
+
+def _title(site: nginx_config.Site) -> str:
+    return site.title if site.protocol == "http" else f"{site.protocol} {site.title}"
 
 
 def _manager_text(manager: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import re
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact i
 from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_directives
 from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx_directives import Directive, NginxError
 
-__all__ = ["Location", "Nginx", "NginxError", "Route", "Site", "address", "parse", "routes", "static"]
+__all__ = ["Location", "Nginx", "NginxError", "Site", "address", "parse", "static"]
 
 PASSES = ("uwsgi_pass", "proxy_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
 """Directives that hand a request to another server."""
@@ -23,30 +24,40 @@ PASSES = ("uwsgi_pass", "proxy_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", 
 class Location:
     """A location and what becomes of its requests. ``match`` is its text (``/``, ``= /x``, ``~ \\.php$``, ``@app``).
 
-    ``passes`` are (directive, target) pairs; ``served`` is the directory of files, by root or alias, None without one.
+    ``modifier`` and ``text`` are the two parts of it, ``outer`` the location that it stands in. ``implied``: it is none, but what the server block itself
+    does with what no location takes. ``passes`` are (directive, target) pairs, ``hands_on`` says that one is not below an ``if``; ``served`` is the directory
+    of files, by root or alias, None without one. ``fallbacks`` are the names and URIs that nginx goes on to: of try_files, error_page and rewrite.
     """
 
     match: str
     file: str
     line: int
+    modifier: str = ""
+    text: str = ""
+    outer: "Location | None" = None
+    internal: bool = False
+    implied: bool = False
+    hands_on: bool = False
+    fallbacks: tuple[str, ...] = ()
     passes: list[tuple[str, str]] = field(default_factory=list)
     served: str | None = None
     params: dict[str, str] = field(default_factory=dict)
-    try_files: tuple[str, ...] = ()
-    error_pages: tuple[str, ...] = ()
     client_max_body_size: str | None = None
     access_log: str | None = None
 
 
 @dataclass
 class Site:
-    """A server block."""
+    """A server block. ``names`` are its names as nginx has them: an empty one where it has none. ``protocol`` is http, stream or mail."""
 
     file: str
     line: int
     listen: list[str]
     server_names: list[str]
     locations: list[Location]
+    names: tuple[str, ...] = ("",)
+    merge_slashes: bool = True
+    protocol: str = "http"
 
     @property
     def title(self) -> str:
@@ -61,6 +72,7 @@ class Nginx:
     sites: list[Site]
     upstreams: dict[str, list[str]]
     problems: list[str] = field(default_factory=list)
+    streams: list[Site] = field(default_factory=list)
 
     def addresses(self, target: str) -> list[str]:
         """The sockets (paths or HOST:PORT) that a pass target leads to, upstreams resolved; empty for one that holds a variable."""
@@ -87,14 +99,28 @@ def parse(text: str) -> Nginx:
 
 
 def _model(directives: tuple[Directive, ...]) -> Nginx:
-    upstreams: dict[str, list[str]] = {}
-    sites: list[Site] = []
-    for http in (item for item in directives if item.name == "http"):
-        for item in http.block:
+    model = Nginx([], {})
+    for context in (item for item in directives if item.name in ("http", "stream", "mail")):
+        kind = "" if context.name == "http" else context.name + " "
+        for item in context.block:
             if item.name == "upstream" and item.args:
-                upstreams[item.args[0]] = [address(inner.args[0]) for inner in item.block if inner.name == "server" and inner.args]
-        sites += [_site(item, http.block) for item in http.block if item.name == "server"]
-    return Nginx(sites, upstreams)
+                model.upstreams[kind + item.args[0]] = [address(inner.args[0]) for inner in item.block if inner.name == "server" and inner.args]
+        servers = [item for item in context.block if item.name == "server"]
+        if kind:
+            model.streams += [_stream(item, context.name, model.upstreams) for item in servers]
+        else:
+            model.sites += [_site(item, context.block) for item in servers]
+    return model
+
+
+def _stream(server: Directive, protocol: str, upstreams: dict[str, list[str]]) -> Site:
+    """A server of TCP, UDP or mail: it has no locations, so one stands for all that it takes. Its upstreams are no names of http's."""
+    listen = [" ".join(item.args) for item in server.block if item.name == "listen"]
+    names = [name for item in server.block if item.name == "server_name" for name in item.args if name]
+    targets = [item.args[0] for item in server.block if item.name == "proxy_pass" and item.args]
+    passes = [("proxy_pass", place) for target in targets for place in upstreams.get(f"{protocol} {target}", [target])]
+    location = Location("*", server.file, server.line, implied=True, passes=passes)
+    return Site(server.file, server.line, listen, names, [location], tuple(names) or ("",), protocol=protocol)
 
 
 def _last(name: str, *levels: tuple[Directive, ...]) -> str | None:
@@ -109,27 +135,32 @@ def _last(name: str, *levels: tuple[Directive, ...]) -> str | None:
 def _site(server: Directive, http: tuple[Directive, ...]) -> Site:
     own = server.block
     listen = [" ".join(item.args) for item in own if item.name == "listen"] or ["80"]
-    names = [name for item in own if item.name == "server_name" for name in item.args if name]
-    locations = [location for item in own for location in _locations(item, (own, http))]
-    if any(item.name in PASSES or item.name in ("root", "try_files") for item in own) and not any(location.match == "/" for location in locations):
+    names = [name for item in own if item.name == "server_name" for name in item.args]
+    locations = [location for item in own for location in _locations(item, (own, http), None)]
+    if not any(location.match == "/" for location in locations) and (_last("root", own) or any(item.name == "try_files" for item in own)):
         # what no location takes is the server's own to answer
-        if _last("root", own) or any(item.name == "try_files" for item in own):
-            locations.append(_location("/", server, own, (http,)))
-    return Site(server.file, server.line, listen, names, locations)
+        locations.append(dataclasses.replace(_location("/", server, own, (http,)), implied=True))
+    return Site(server.file, server.line, listen, [name for name in names if name], locations, tuple(names) or ("",),
+                merge_slashes=_last("merge_slashes", own, http) != "off")
 
 
-def _locations(item: Directive, outer: tuple[tuple[Directive, ...], ...]) -> Iterator[Location]:
+def _locations(item: Directive, levels: tuple[tuple[Directive, ...], ...], outer: Location | None) -> Iterator[Location]:
     if item.name == "location" and item.args:
-        yield _location(" ".join(item.args), item, item.block, outer)
+        location = _location(" ".join(item.args), item, item.block, levels)
+        location.modifier, location.text = nginx_directives.location_words(item.args)
+        location.outer = outer
+        yield location
         for inner in item.block:
-            yield from _locations(inner, (item.block, *outer))
+            yield from _locations(inner, (item.block, *levels), location)
 
 
 def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: tuple[tuple[Directive, ...], ...]) -> Location:
     levels = (own, *outer)
     # an if inside a location can hand requests on too
     inner = list(own) + [deeper for item in own if item.name in ("if", "limit_except") for deeper in item.block]
-    location = Location(match, place.file, place.line, [(item.name, item.args[0]) for item in inner if item.name in PASSES and item.args])
+    location = Location(match, place.file, place.line, passes=[(item.name, item.args[0]) for item in inner if item.name in PASSES and item.args])
+    location.hands_on = any(item.name in PASSES for item in own)
+    location.internal = any(item.name == "internal" for item in own)
     alias, root = _last("alias", own), _last("root", *levels)
     plain = re.sub(r"^(\^~|=)\s+", "", match)
     if not location.passes and not match.startswith("@"):
@@ -138,11 +169,19 @@ def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: t
         elif root:
             location.served = root.rstrip("/") + plain if plain.startswith("/") else root
     location.params = _params(levels)
-    location.try_files = tuple(arg for item in own if item.name == "try_files" for arg in item.args)
-    location.error_pages = tuple(item.args[-1] for item in own if item.name == "error_page" and item.args)
+    location.fallbacks = tuple(_fallbacks(inner, levels))
     location.client_max_body_size = _last("client_max_body_size", *levels)
     location.access_log = _last("access_log", *levels)
     return location
+
+
+def _fallbacks(inner: list[Directive], levels: tuple[tuple[Directive, ...], ...]) -> Iterator[str]:
+    """Where nginx goes on to inside itself: the last argument of try_files, pages of errors (inherited where a level has none), rewrites without an end."""
+    found = [item.args[-1] for item in inner if item.name == "try_files" and item.args]
+    pages = next((pages for pages in ([item for item in level if item.name == "error_page"] for level in levels) if pages), [])
+    found += [item.args[-1] for item in pages if item.args]
+    found += [item.args[1] for item in inner if item.name == "rewrite" and len(item.args) >= 2 and item.args[-1] not in ("break", "redirect", "permanent")]
+    yield from (target for target in dict.fromkeys(found) if target.startswith(("/", "@")))
 
 
 def _params(levels: tuple[tuple[Directive, ...], ...]) -> dict[str, str]:
@@ -152,30 +191,6 @@ def _params(levels: tuple[tuple[Directive, ...], ...]) -> dict[str, str]:
         if found:
             return {item.args[0]: item.args[1] for item in found if posixpath.basename(item.file) != "uwsgi_params" and item.args[1] != MASK}
     return {}
-
-
-@dataclass(frozen=True)
-class Route:
-    """How a location's requests reach a server: ``match`` is what clients ask for, also when a named location does the handing over."""
-
-    site: Site
-    location: Location
-    match: str
-    directive: str
-    target: str
-
-
-def routes(nginx: Nginx) -> list[Route]:
-    """Every hand-over in the configuration, in order. A named location is traced back to the locations whose try_files or error_page name it."""
-    found: list[Route] = []
-    for site in nginx.sites:
-        for location in site.locations:
-            for directive, target in location.passes:
-                matches = [location.match]
-                if location.match.startswith("@"):
-                    matches = [other.match for other in site.locations if location.match in other.try_files + other.error_pages] or [location.match]
-                found += [Route(site, location, match, directive, target) for match in matches]
-    return found
 
 
 def static(site: Site) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK
-from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, nginx_config
+from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, nginx_config, nginx_routes
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan, Service, validate
 
 Evidence = dict[str, Any]
@@ -59,7 +59,7 @@ def explain(host: str, evidence: Evidence, kept: Iterable[dict[str, str]] = ()) 
                         "start them, or leave this host out")
     nginx = _nginx(host, evidence["nginx"])
     evidence = {**evidence, "blind": [*evidence["blind"], *(f"nginx's configuration, {problem}" for problem in nginx.problems)]}
-    routes = nginx_config.routes(nginx)
+    routes = nginx_routes.routes(nginx)
     services = [_service(facts, nginx, routes, evidence) for facts in _distinct(evidence["instances"])]
     services += [{**service, "runtime": "container"} for service in evidence["converted"]]
     services.sort(key=lambda service: service["name"])
@@ -110,7 +110,7 @@ def _one_owner_per_socket(services: list[Service]) -> None:
             owners[address] = service["name"]
 
 
-def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[nginx_config.Route], evidence: Evidence) -> Service:
+def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[nginx_routes.Route], evidence: Evidence) -> Service:
     sockets = [item["address"] for item in facts["sockets"]]
     mine = [route for route in routes if route.directive == "uwsgi_pass" and set(nginx.addresses(route.target)) & set(sockets)]
     used = [address for address in sockets if any(address in nginx.addresses(route.target) for route in mine)]
@@ -174,7 +174,7 @@ def _scalar(text: Any) -> Any:
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else text
 
 
-def _sites(mine: list[nginx_config.Route]) -> list[dict[str, Any]]:
+def _sites(mine: list[nginx_routes.Route]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for route in mine:
         site: dict[str, Any] = {"file": route.site.file, "listen": route.site.listen, "server_names": route.site.server_names, "location": route.match}
@@ -189,21 +189,21 @@ def _sites(mine: list[nginx_config.Route]) -> list[dict[str, Any]]:
     return found
 
 
-def _static(mine: list[nginx_config.Route]) -> list[dict[str, str]]:
+def _static(mine: list[nginx_routes.Route]) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for route in mine:
         found += [item for item in nginx_config.static(route.site) if item not in found]
     return found
 
 
-def _fit(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[str], nginx: nginx_config.Nginx, managed: list[str]) -> dict[str, Any]:
+def _fit(facts: dict[str, Any], mine: list[nginx_routes.Route], used: list[str], nginx: nginx_config.Nginx, managed: list[str]) -> dict[str, Any]:
     blocked = _blocked(facts, mine, used, nginx)
     remarks = [*_remarks(facts), *managed]
     verdict = "blocked" if blocked else "remarks" if remarks else "ready"
     return {"verdict": verdict, "reasons": blocked + remarks} if blocked or remarks else {"verdict": verdict}
 
 
-def _blocked(facts: dict[str, Any], mine: list[nginx_config.Route], used: list[str], nginx: nginx_config.Nginx) -> list[str]:
+def _blocked(facts: dict[str, Any], mine: list[nginx_routes.Route], used: list[str], nginx: nginx_config.Nginx) -> list[str]:
     """What stands in the way of converting, each with what a person can do."""
     options = {key for key, _value in facts["options"]}
     reasons = [] if facts["manager"]["kind"] else [_KEPT.format(facts["not_convertible"] or "its manager is not known")]
@@ -262,14 +262,14 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(reasons + facts["remarks"]))
 
 
-def _refused(mine: list[nginx_config.Route], nginx: dict[str, Any]) -> list[str]:
+def _refused(mine: list[nginx_routes.Route], nginx: dict[str, Any]) -> list[str]:
     """That nginx, which leads to the service, would not come up with the configuration on disk."""
     if not mine or not nginx.get("error"):
         return []
     return [f"nginx refuses its configuration on disk ({nginx['error']}); it serves an older one, and would not start again"]
 
 
-def _managed(facts: dict[str, Any], mine: list[nginx_config.Route], evidence: Evidence) -> list[str]:
+def _managed(facts: dict[str, Any], mine: list[nginx_routes.Route], evidence: Evidence) -> list[str]:
     """What a configuration manager writes or keeps of a service: it would bring back what a switch sets aside."""
     manager = facts["manager"]
     files = {*facts["config_files"], manager["vassal"], facts["uwsgi"]["config"]} | {file for route in mine for file in (route.location.file, route.site.file)}

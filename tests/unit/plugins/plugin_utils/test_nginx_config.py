@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_config
+from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_config, nginx_routes
 
 RECORDED = json.loads((Path(__file__).parents[2] / "fixtures" / "evidence" / "bookworm.json").read_text(encoding="utf-8"))["nginx"]["text"]
 
@@ -24,13 +24,13 @@ def test_a_recorded_host() -> None:
     nginx = nginx_config.parse(RECORDED)
     assert [(site.title, site.listen, site.file) for site in nginx.sites] == [
         ("blog.test", ["80", "[::]:80"], "/etc/nginx/sites-enabled/all.conf"), ("wiki.test", ["8081"], "/etc/nginx/sites-enabled/all.conf")]
-    routes = [(route.match, route.directive, nginx.addresses(route.target)) for route in nginx_config.routes(nginx)]
+    routes = [(route.match, route.directive, nginx.addresses(route.target)) for route in nginx_routes.routes(nginx)]
     assert routes == [
         ("/blog/", "uwsgi_pass", ["/run/uwsgi-emp/blog.sock"]), ("/", "uwsgi_pass", ["/run/uwsgi-emp/blog.sock"]),
         ("= /calc", "uwsgi_pass", ["/run/uwsgi-emp/calc.sock"]),
         (r"~ \.php$", "fastcgi_pass", ["/run/php.sock"]), ("/api/", "proxy_pass", ["127.0.0.1:9999"]), ("/", "uwsgi_pass", ["/run/wiki/uwsgi.sock"])]
     assert nginx_config.static(nginx.sites[1]) == [{"location": "/static/", "path": "/opt/wiki/static/"}]
-    snippet = nginx_config.routes(nginx)[-1].location
+    snippet = nginx_routes.routes(nginx)[-1].location
     assert (snippet.file, snippet.access_log) == ("/etc/nginx/snippets/wiki.conf", "/var/log/nginx/wiki.log")
 
 
@@ -49,18 +49,18 @@ def test_stock_params_are_left_out() -> None:
 
 def test_named_locations_are_traced_back() -> None:
     nginx = parse("server { root /srv/www; location / { try_files $uri @app; } location @app { uwsgi_pass unix:/a; } }")
-    assert [route.match for route in nginx_config.routes(nginx)] == ["/"]
+    assert [route.match for route in nginx_routes.routes(nginx)] == ["/"]
     assert nginx_config.static(nginx.sites[0]) == [{"location": "/", "path": "/srv/www/"}]
 
 
 def test_try_files_of_the_server() -> None:
     nginx = parse("server { root /srv/www; try_files $uri @app; location @app { uwsgi_pass unix:/a; } }")
-    assert [route.match for route in nginx_config.routes(nginx)] == ["/"]
+    assert [route.match for route in nginx_routes.routes(nginx)] == ["/"]
 
 
 def test_nested_locations_and_ifs() -> None:
     nginx = parse("server { location /a/ { location /a/b/ { uwsgi_pass unix:/b; } if ($arg_x) { uwsgi_pass unix:/x; } } }")
-    assert [(route.match, route.target) for route in nginx_config.routes(nginx)] == [("/a/", "unix:/x"), ("/a/b/", "unix:/b")]
+    assert [(route.match, route.target) for route in nginx_routes.routes(nginx)] == [("/a/", "unix:/x"), ("/a/b/", "unix:/b")]
 
 
 @pytest.mark.parametrize(("target", "addresses"), [
@@ -109,7 +109,7 @@ def test_what_a_broken_file_holds_is_read(name: str) -> None:
     body, problem = BROKEN[name]
     nginx = parse("include conf.d/*;\n" + body, **{"/etc/nginx/conf.d/b": "server { server_name b; location / { uwsgi_pass unix:/b; } }"})
     assert {"a": [("/", "unix:/a")], "b": [("/", "unix:/b")]} == {
-        site.title: [(route.match, route.target) for route in nginx_config.routes(nginx) if route.site is site] for site in nginx.sites}, nginx.problems
+        site.title: [(route.match, route.target) for route in nginx_routes.routes(nginx) if route.site is site] for site in nginx.sites}, nginx.problems
     assert [item for item in nginx.problems if problem in item and item.startswith("/etc/nginx/nginx.conf:")] or not problem, nginx.problems
     assert "/tmp/" not in str(nginx.problems)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import model, nginx_config, render_nginx
+from ansible_collections.gantry.webstack.plugins.plugin_utils import model, nginx_config, nginx_routes, render_nginx
 from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx import syntax
 
 
@@ -94,7 +94,7 @@ def test_discover_finds_the_same_site_again() -> None:
     dump = ("# configuration file /etc/nginx/nginx.conf:\nevents {}\nhttp { include /etc/nginx/conf.d/*.conf; }\n"
             "# configuration file /etc/nginx/conf.d/webstack-shop.conf:\n" + render_nginx.site_file(definition) + "\n"
             "# configuration file /etc/nginx/uwsgi_params:\nuwsgi_param QUERY_STRING $query_string;\n")
-    [route] = nginx_config.routes(nginx_config.parse(dump))
+    [route] = nginx_routes.routes(nginx_config.parse(dump))
     assert nginx_config.static(route.site) == definition["nginx"]["static"]
 
 
