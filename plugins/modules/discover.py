@@ -135,6 +135,7 @@ ledger:
     - Every listener, process, unit, timer, cron line, vhost and nginx location with what becomes of it; C(status) is C(converted), C(kept),
       C(external) or C(unexplained). Empty for a plan that was reused.
     - C(next) is when a timer or a configuration manager runs next.
+    - C(url) of a vhost or a location is one by which nginx chooses it, where one is known.
   returned: success
   type: list
   elements: dict

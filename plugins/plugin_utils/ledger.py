@@ -178,7 +178,7 @@ class Ledger:
                 continue
             found = [self._location(site, location) for location in site.locations]
             url = self.requests.url(site) if site.protocol == "http" else ""
-            names = sorted({keys["service"] for _status, keys, _evidence in found if "service" in keys})
+            names = sorted({keys["service"] for status, keys, _evidence in found if "service" in keys and status != "external"})
             statuses = {status for status, _keys, _evidence in found}
             if names:
                 status = "converted" if any(self._moves(name) == "converted" for name in names) else "kept"
@@ -208,7 +208,7 @@ class Ledger:
         """A location that hands over nothing itself: it belongs to the service that it goes on to, by try_files, error_page or rewrite."""
         routes = self.beyond.get(id(location), [])
         leads = [self._target(route.directive, route.target, place) for route in routes]
-        services = {keys["service"]: status for status, keys, _words in leads if "service" in keys and "need" not in keys}
+        services = {keys["service"]: status for status, keys, _words in leads if "service" in keys and status != "external"}
         if len(services) != 1:
             return "kept", {}, place
         (name, status), = services.items()

@@ -49,12 +49,18 @@ def regex(pattern: str, flags: int = 0) -> re.Pattern[str]:
     """A PCRE as Python's. nginx compares bytes, so both are read as Latin-1. Raises Unclear."""
     python = re.sub(r"\(\?(?:<(?![=!])|'(?=\w+'))", "(?P<", pattern)  # other spellings of a named group
     python = re.sub(r"(\(\?P<\w+)'", r"\1>", python)
-    python = re.sub(r"\[:(\w+):\]", lambda match: _CLASSES.get(match[1], match[0]), python)
+    python = re.sub(r"(?<!\\)\[(\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*)\]", lambda match: f"[{_class(match[1])}]", python)
     python = python.replace(r"\z", r"\Z").replace(r"\h", r"[ \t]")
     try:
         return re.compile(_latin(python), flags | re.ASCII)
     except (re.error, OverflowError) as exc:
         raise Unclear(f"{pattern!r}: {exc}") from exc
+
+
+def _class(body: str) -> str:
+    """What stands between the brackets of a class, as Python writes it."""
+    body = re.sub(r"(?<!\\)\[(?!:\w+:\])", r"\\[", body)
+    return re.sub(r"\[:(\w+):\]", lambda match: _CLASSES.get(match[1], match[0]), body)
 
 
 def _latin(text: str) -> str:
@@ -189,10 +195,18 @@ class Servers:
 
         ``address`` empty means any IPv4 address that has no listen directive of its own. Raises Unclear.
         """
-        wanted = _address(address) if address else ANY
-        names = self.at.get((wanted, str(port))) or self.at.get((ANY6 if wanted.startswith("[") else ANY, str(port)))
+        names = self._names(port, address)
         bare = re.sub(r":\d*\Z", "", host).lower()
         return names.find(bare[:-1] if bare.endswith(".") else bare) if names else None
+
+    def default(self, port: int | str = 80, address: str = "") -> Site | None:
+        """The server for requests with a name that no server has."""
+        names = self._names(port, address)
+        return (names.default or names.first) if names else None
+
+    def _names(self, port: int | str, address: str) -> _Names | None:
+        wanted = _address(address) if address else ANY
+        return self.at.get((wanted, str(port))) or self.at.get((ANY6 if wanted.startswith("[") else ANY, str(port)))
 
     def hidden(self, site: Site) -> str:
         """Why no request ever reaches a server: others have its names wherever it listens. Empty when one does."""
@@ -217,12 +231,13 @@ class Locations:
             if not item.implied:
                 self.inside.setdefault(None if item.outer is None else id(item.outer), []).append(item)
 
-    def choose(self, path: str) -> Chosen:
+    def choose(self, path: str, merge: bool | None = None) -> Chosen:
         """The location for a request's path, nested ones included. Raises Unclear.
 
-        ``internal`` is not looked at: nginx chooses such a location too, and answers 404.
+        ``merge`` is ``merge_slashes`` of the listen's default server, by which nginx reads a request before it knows its host. ``internal`` is not
+        looked at: nginx chooses such a location too, and answers 404.
         """
-        wanted = normalized(path, self.site.merge_slashes)
+        wanted = normalized(path, self.site.merge_slashes if merge is None else merge)
         return Chosen(None) if wanted is None else self._find(None, wanted)[0]
 
     def _find(self, outer: int | None, path: str) -> tuple[Chosen, bool]:
@@ -267,8 +282,7 @@ class Locations:
 def example(pattern: str) -> Iterator[str]:
     """Texts that a regular expression may match, simple ones first; whether they do is for the caller to see."""
     choices = [_written(alternative) for alternative in _alternatives(pattern)]
-    for text in itertools.islice(itertools.chain.from_iterable(choices), 8):
-        yield text
+    yield from itertools.islice(itertools.chain.from_iterable(choices), 8)
 
 
 def _alternatives(pattern: str) -> list[str]:
@@ -288,7 +302,8 @@ def _alternatives(pattern: str) -> list[str]:
     return [*parts, pattern[last:]]
 
 
-_ATOM = re.compile(r"\((?P<group>(?:[^()\\\[]|\\.|\[[^\]]*\]|\((?:[^()\\\[]|\\.|\[[^\]]*\]|\([^()]*\))*\))*)\)|\[(?P<class>\^?\]?[^\]]*)\]|\\(?P<escape>.)"
+_ATOM = re.compile(r"\((?P<group>(?:[^()\\\[]|\\.|\[[^\]]*\]|\((?:[^()\\\[]|\\.|\[[^\]]*\]|\([^()]*\))*\))*)\)"
+                   r"|\[(?P<class>\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*)\]|\\(?P<escape>.)"
                    r"|(?P<anchor>[\^$])|(?P<any>\.)|(?P<plain>[^()\[\]\\])", re.DOTALL)
 _COUNT = re.compile(r"([*+?]|\{(\d+)(?:,\d*)?\})[?+]?")
 _ESCAPES = {"d": "1", "w": "x", "s": " ", "S": "x", "D": "x", "W": "-", "b": "", "B": "", "A": "", "Z": "", "z": "", "h": " "}
@@ -327,7 +342,7 @@ def _one_of(body: str) -> str:
     """A character of a class."""
     letters = "xaA01-_/.+"
     try:
-        found = re.compile("[" + re.sub(r"\[:(\w+):\]", lambda match: _CLASSES.get(match[1], match[0]), body) + "]")
+        found = re.compile(f"[{_class(body)}]")
     except re.error:
         return ""
     return next((letter for letter in [*letters, *map(chr, range(33, 127))] if found.match(letter)), "")
@@ -336,16 +351,20 @@ def _one_of(body: str) -> str:
 def paths(location: Location) -> Iterator[str]:
     """Paths that may lead to a location, simple ones first."""
     if location.modifier in ("", "^~", "="):
-        text = urllib.parse.quote(location.text, safe="/:@!$&'()*+,;=~-._")
+        text = _quoted(location.text)
         yield text
         if location.modifier != "=":
             yield from (text + "x", text.rstrip("/") + "/x")
     elif location.modifier in ("~", "~*"):
         for text in example(location.text):
-            path = urllib.parse.quote(text, safe="/:@!$&'()*+,;=~-._")
+            path = _quoted(text)
             yield from ([path] if path.startswith("/") else ["/" + path, "/x" + path])
         if location.outer is not None and location.outer.modifier in ("", "^~"):
-            yield from (location.outer.text + text.lstrip("/") for text in example(location.text))
+            yield from (_quoted(location.outer.text + text.lstrip("/")) for text in example(location.text))
+
+
+def _quoted(path: str) -> str:
+    return urllib.parse.quote(path, safe="/:@!$&'()*+,;=~-._")
 
 
 def hosts(site: Site) -> Iterator[str]:

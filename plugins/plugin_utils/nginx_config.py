@@ -24,9 +24,10 @@ PASSES = ("uwsgi_pass", "proxy_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", 
 class Location:
     """A location and what becomes of its requests. ``match`` is its text (``/``, ``= /x``, ``~ \\.php$``, ``@app``).
 
-    ``modifier`` and ``text`` are the two parts of it, ``outer`` the location that it stands in. ``implied``: it is none, but what the server block itself
-    does with what no location takes. ``passes`` are (directive, target) pairs, ``hands_on`` says that one is not below an ``if``; ``served`` is the directory
-    of files, by root or alias, None without one. ``fallbacks`` are the names and URIs that nginx goes on to: of try_files, error_page and rewrite.
+    ``modifier`` and ``text`` are the two parts of it, ``outer`` the location that it stands in. ``implied``: it is none, but what the server
+    block itself does with what no location takes. ``passes`` are (directive, target) pairs, ``hands_on`` says that one is not below an ``if``;
+    ``served`` is the directory of files, by root or alias, None without one. ``fallbacks`` are the names and URIs that nginx goes on to by
+    try_files and rewrite, ``error_pages`` those of errors.
     """
 
     match: str
@@ -39,6 +40,7 @@ class Location:
     implied: bool = False
     hands_on: bool = False
     fallbacks: tuple[str, ...] = ()
+    error_pages: tuple[str, ...] = ()
     passes: list[tuple[str, str]] = field(default_factory=list)
     served: str | None = None
     params: dict[str, str] = field(default_factory=dict)
@@ -169,19 +171,18 @@ def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: t
         elif root:
             location.served = root.rstrip("/") + plain if plain.startswith("/") else root
     location.params = _params(levels)
-    location.fallbacks = tuple(_fallbacks(inner, levels))
+    rewrites = (item for item in inner if item.name == "rewrite" and len(item.args) >= 2 and item.args[-1] not in ("break", "redirect", "permanent"))
+    location.fallbacks = _inside([*(item.args[-1] for item in inner if item.name == "try_files" and item.args), *(item.args[1] for item in rewrites)])
+    pages = next((pages for pages in ([item for item in level if item.name == "error_page"] for level in levels) if pages), [])
+    location.error_pages = _inside([item.args[-1] for item in pages if item.args])
     location.client_max_body_size = _last("client_max_body_size", *levels)
     location.access_log = _last("access_log", *levels)
     return location
 
 
-def _fallbacks(inner: list[Directive], levels: tuple[tuple[Directive, ...], ...]) -> Iterator[str]:
-    """Where nginx goes on to inside itself: the last argument of try_files, pages of errors (inherited where a level has none), rewrites without an end."""
-    found = [item.args[-1] for item in inner if item.name == "try_files" and item.args]
-    pages = next((pages for pages in ([item for item in level if item.name == "error_page"] for level in levels) if pages), [])
-    found += [item.args[-1] for item in pages if item.args]
-    found += [item.args[1] for item in inner if item.name == "rewrite" and len(item.args) >= 2 and item.args[-1] not in ("break", "redirect", "permanent")]
-    yield from (target for target in dict.fromkeys(found) if target.startswith(("/", "@")))
+def _inside(targets: list[str]) -> tuple[str, ...]:
+    """Those of them that nginx answers itself: names and URIs."""
+    return tuple(target for target in dict.fromkeys(targets) if target.startswith(("/", "@")))
 
 
 def _params(levels: tuple[tuple[Directive, ...], ...]) -> dict[str, str]:

@@ -54,30 +54,37 @@ def _entries(site: Site) -> dict[int, list[Location]]:
     for item in asked:
         found.setdefault(id(item), []).append(item)
     for item in asked:
-        for end in _beyond(site, tree, item):
+        for end in beyond(site, tree, item):
             found.setdefault(id(end), []).append(item)
     return found
 
 
-def _beyond(site: Site, tree: nginx_choice.Locations, start: Location) -> Iterator[Location]:
-    """The locations that nginx may go on to from one, each once and without itself."""
-    seen = {id(start)}
-    todo = [start]
+def beyond(site: Site, tree: nginx_choice.Locations, start: Location) -> Iterator[Location]:
+    """The locations that nginx may go on to from one, each once and without itself. An error on the page of an error leads nowhere."""
+    seen = {(id(start), False)}
+    given = {id(start)}
+    todo = [(start, False)]
     while todo:
-        for target in todo.pop().fallbacks:
-            location = _named(site, target) if target.startswith("@") else _by_path(site, tree, target)
-            if location is not None and id(location) not in seen:
-                seen.add(id(location))
-                todo.append(location)
+        here, failed = todo.pop(0)
+        targets = [(target, failed) for target in here.fallbacks] + [(target, True) for target in here.error_pages if not failed]
+        for target, then in targets:
+            location = goes_to(site, tree, target)
+            if location is None or (id(location), then) in seen:
+                continue
+            seen.add((id(location), then))
+            todo.append((location, then))
+            if id(location) not in given:
+                given.add(id(location))
                 yield location
 
 
-def _named(site: Site, name: str) -> Location | None:
-    return next((item for item in site.locations if item.match == name), None)
+def goes_to(site: Site, tree: nginx_choice.Locations, target: str) -> Location | None:
+    """The location that a name or a URI of the configuration leads to; None where it leads to none, or to one that depends on variables.
 
-
-def _by_path(site: Site, tree: nginx_choice.Locations, target: str) -> Location | None:
-    """The location for a URI of the configuration; variables of the request's own path stand for some path, others are not known."""
+    A variable of the request's own path stands for some path.
+    """
+    if target.startswith("@"):
+        return next((item for item in site.locations if item.match == target), None)
     path = re.sub(r"\$\{?(is_args|args|query_string)\b\}?", "", target.partition("?")[0])
     path = re.sub(r"\$\{?(uri|request_uri|document_uri)\b\}?", "/x", path)
     if "$" in path:

@@ -241,5 +241,6 @@ def _ledger(rows: Ledger, whole: bool) -> str:
 def _entry(row: dict[str, Any]) -> str:
     status, kind, service = row["status"], row["kind"], row.get("service", "")
     belongs = link("#service-" + service, service) if service else escape(row.get("app_server", ""))
+    evidence = "; ".join(part for part in (row.get("evidence", ""), row.get("url") and f"asked for by {row['url']}") if part)
     return (f'<tr data-status="{escape(status)}" data-kind="{escape(kind)}"><td>{badge(status, status)}</td><td>{escape(kind)}</td><td>{code(row["what"])}</td>'
-            f'<td>{belongs}</td><td class="soft">{escape(row.get("evidence", ""))}</td></tr>')
+            f'<td>{belongs}</td><td class="soft">{escape(evidence)}</td></tr>')

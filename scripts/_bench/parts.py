@@ -101,7 +101,7 @@ def types(report: Report) -> None:
     ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults") if (ROOT / path).is_dir()]
     report.check("mypy scripts and tests", [control.tool("mypy"), *config, *ours],
                  env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults"})
-    for name in ("report", "property"):  # by themselves: their conftest has the name of another one
+    for name in ("report", "property", "nginx"):  # by themselves: their conftest has the name of another one
         report.check(f"mypy tests/{name}", [control.tool("mypy"), *config, f"tests/{name}"],
                      env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/{name}"})
 

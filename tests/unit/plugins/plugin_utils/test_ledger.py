@@ -84,6 +84,26 @@ def entries(verdict: str = "ready", kept: Any = (), **more: Any) -> dict[tuple[s
     return {(entry["kind"], entry["what"]): entry for entry in made}
 
 
+def test_where_locations_lead_and_how_they_are_asked_for() -> None:
+    text = """# configuration file /etc/nginx/nginx.conf:
+stream { server { listen 5433; proxy_pass 127.0.0.1:5432; } }
+http {
+  server { server_name shop.test; root /srv; location / { try_files $uri /app; } location ~ ^/v[0-9] { } location = /app { uwsgi_pass unix:/run/shop.sock; } }
+  server { server_name shop.test; location / { uwsgi_pass unix:/run/shop.sock; } } }
+"""
+    services = [{"name": "shop", "uwsgi": {"socket": "/run/shop.sock"}, "fit": {"verdict": "ready"},
+                 "needs": [{"kind": "postgresql", "address": "127.0.0.1:5432"}]}]
+    made = {entry["what"]: entry for entry in ledger.Ledger(evidence(), services, nginx_config.parse(text)).make() if entry["kind"] in ("vhost", "location")}
+    place = "/etc/nginx/nginx.conf:"
+    assert made["shop.test / -> /srv/"] == {"kind": "location", "what": "shop.test / -> /srv/", "status": "converted", "service": "shop",
+                                            "evidence": place + "3; goes on to = /app", "url": "http://shop.test/"}
+    assert made["shop.test ~ ^/v[0-9] -> /srv"]["url"] == "http://shop.test/v0"
+    assert made["stream server on 5433 (5433)"]["evidence"] == place + "1"
+    assert made["stream server on 5433 * -> proxy_pass 127.0.0.1:5432"]["status"] == "external"
+    assert [entry["evidence"] for entry in made.values() if "no request" in entry["evidence"]] == [
+        f"{place}4; no request reaches it: shop.test at 80 is the server's at {place}3"]
+
+
 @pytest.mark.parametrize(("kind", "what", "status", "keys"), [
     ("vhost", "shop.test (80)", "converted", {"service": "shop"}),
     ("location", "shop.test / -> uwsgi_pass unix:/run/shop.sock", "converted", {"service": "shop"}),

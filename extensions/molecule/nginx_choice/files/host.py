@@ -1,0 +1,226 @@
+"""What is done on a test host: nginx configurations are laid out, read by a real nginx, and asked. Python 3.9, standard library.
+
+    host.py build DIR          lay out every configuration of DIR/corpus.json and DIR/corpus below DIR/hosts, with what packages bring
+    host.py read DIR           {name: {text, error, files}}: what nginx -T says of each, and the files themselves
+    host.py ask DIR < JSON     {name: {answers, error}} of {name: {files, requests}}: nginx is started with these files and asked
+
+Each nginx has a mount and a network namespace of its own: /etc/nginx is the configuration's own, every port is free, and nothing reaches out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import glob
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+ETC = "/etc/nginx"
+
+
+# -- laying out
+
+def package(directory: str, name: str) -> str:
+    """Where a package lies unpacked; empty when this Debian does not have it."""
+    place = os.path.join(directory, "packages", name)
+    if not os.path.isdir(place):
+        os.makedirs(place)
+        done = subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", name], cwd=place, capture_output=True, check=False)
+        for deb in glob.glob(os.path.join(place, "*.deb")):
+            subprocess.run(["dpkg-deb", "-x", deb, place], check=True)
+        if done.returncode or not os.listdir(place):
+            shutil.rmtree(place)
+            return ""
+    return place
+
+
+def text_of(path: str) -> Optional[str]:
+    """A file's text, compressed or not."""
+    for name, opened in ((path, open), (path + ".gz", gzip.open)):
+        if os.path.isfile(name):
+            with opened(name, "rb") as handle:  # type: ignore[operator]
+                return str(handle.read().decode("utf-8", "replace"))
+    return None
+
+
+def write(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as handle:
+        handle.write(text)
+
+
+def build(directory: str) -> None:
+    """Debian's own configuration with, for each name, what a package or the corpus adds to it."""
+    with open(os.path.join(directory, "corpus.json"), encoding="utf-8") as handle:
+        wanted: List[Dict[str, str]] = json.load(handle)
+    common = package(directory, "nginx-common")
+    for item in wanted:
+        place = package(directory, item["package"])
+        text = text_of(os.path.join(place, item["path"])) if place else None
+        if text is None:
+            continue
+        host = start(directory, common, item["name"])
+        statements = re.sub(r"#[^\n]*", "", text)
+        if "default_server" in statements:
+            os.unlink(host + "/sites-enabled/default")
+        if re.search(r"^\s*http\s*\{", statements, re.MULTILINE):
+            write(host + "/nginx.conf", text)
+        elif re.search(r"\bserver\s*\{", statements):
+            write(host + "/sites-enabled/example", text)
+        else:
+            write(host + "/snippets/example.conf", text)
+            write(host + "/sites-enabled/example", "server {\n    listen 80;\n    server_name example.test;\n    include snippets/example.conf;\n}\n")
+    for source in sorted(glob.glob(os.path.join(directory, "corpus", "*"))):
+        host = start(directory, common, os.path.basename(source))
+        os.unlink(host + "/sites-enabled/default")
+        for path, _directories, names in os.walk(source):
+            for name in names:
+                relative = os.path.relpath(os.path.join(path, name), source)
+                os.makedirs(os.path.dirname(os.path.join(host, relative)), exist_ok=True)
+                shutil.copy2(os.path.join(path, name), os.path.join(host, relative), follow_symlinks=False)
+    start(directory, common, "debian")
+
+
+def start(directory: str, common: str, name: str) -> str:
+    """Debian's configuration, as its package enables it."""
+    host = os.path.join(directory, "hosts", name)
+    shutil.rmtree(host, ignore_errors=True)
+    shutil.copytree(common + ETC, host, symlinks=True)
+    for folder in ("sites-enabled", "conf.d", "modules-enabled"):
+        os.makedirs(os.path.join(host, folder), exist_ok=True)
+    os.symlink(ETC + "/sites-available/default", host + "/sites-enabled/default")
+    return host
+
+
+# -- inside the namespaces
+
+def run(directory: str, task: Dict[str, Any]) -> Dict[str, Any]:
+    """Do one task in namespaces of its own."""
+    done = subprocess.run(["unshare", "-m", "-n", "--", sys.executable, __file__, "inside", directory], input=json.dumps(task).encode(), capture_output=True,
+                          check=False)
+    if done.returncode:
+        return {"error": done.stderr.decode("utf-8", "replace")[-2000:], "answers": [], "text": "", "files": {}}
+    found: Dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def inside(directory: str, task: Dict[str, Any]) -> Dict[str, Any]:
+    mount(task["etc"], ETC)
+    for path in ("/run", "/var/log/nginx", "/var/lib/nginx"):
+        if os.path.isdir(path):
+            mount(None, path)
+    loopback()
+    nginx = program(directory)
+    if "requests" not in task:
+        done = subprocess.run([*nginx, "-T"], capture_output=True, check=False)
+        files = {}
+        for path, _directories, names in os.walk(ETC):
+            files.update({os.path.join(path, name): readable(os.path.join(path, name)) for name in names})
+        return {"text": done.stdout.decode("utf-8", "replace"), "error": done.stderr.decode("utf-8", "replace") if done.returncode else "", "files": files}
+    os.makedirs("/run/empty")
+    master = subprocess.Popen([*nginx, "-g", "daemon off;"], stderr=subprocess.PIPE)
+    try:
+        for _attempt in range(100):
+            if os.path.exists("/run/nginx-corpus.pid") or master.poll() is not None:
+                break
+            time.sleep(0.05)
+        time.sleep(0.1)
+        if master.poll() is not None:
+            return {"error": (master.stderr.read() if master.stderr else b"").decode("utf-8", "replace"), "answers": []}
+        return {"error": "", "answers": [ask(*request) for request in task["requests"]]}
+    finally:
+        if master.poll() is None:
+            master.send_signal(signal.SIGTERM)
+            master.wait(10)
+
+
+def readable(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as handle:
+            return handle.read()
+    except OSError:
+        return None
+
+
+def program(directory: str) -> List[str]:
+    """Debian's nginx as its package has it, where it runs here; else the host's."""
+    for name in ("nginx-light", "nginx"):
+        place = package(directory, name) + "/usr/sbin/nginx"
+        if os.path.isfile(place) and subprocess.run([place, "-v"], capture_output=True, check=False).returncode == 0:
+            return [place]
+    return ["nginx"]
+
+
+def mount(source: Optional[str], target: str) -> None:
+    """Bind a directory, or put an empty file system, over another one; in this namespace only."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    private, recursive, bind = 1 << 18, 16384, 4096
+    libc.mount(b"none", b"/", None, private | recursive, None)
+    what = (source.encode(), target.encode(), None, bind, None) if source else (b"tmpfs", target.encode(), b"tmpfs", 0, None)
+    if libc.mount(*what):
+        raise OSError(ctypes.get_errno(), "mount %s" % target)
+
+
+def loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, 0x8914, struct.pack("16sh", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS: IFF_UP, IFF_RUNNING
+
+
+def ask(address: str, port: int, host: Optional[str], path: str) -> Optional[Tuple[int, str]]:
+    """(status, X-Place) of a request; None when nobody listens there. Without a Host header where ``host`` is None."""
+    try:
+        sock = socket.create_connection((address, port), 5)
+    except OSError:
+        return None
+    head = "GET %s HTTP/1.0\r\n\r\n" % path if host is None else "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (path, host)
+    with sock:
+        sock.sendall(head.encode("utf-8", "surrogateescape"))
+        data = b""
+        while b"\r\n\r\n" not in data:
+            try:
+                part = sock.recv(65536)
+            except OSError as exc:
+                return 0, str(exc)
+            if not part:
+                break
+            data += part
+    lines = data.split(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    status = int((lines[0].split(" ") + ["0", "0"])[1] or 0)
+    return status, next((line[9:] for line in lines if line.lower().startswith("x-place: ")), "")
+
+
+def main() -> None:
+    command, directory = sys.argv[1:3]
+    if command == "build":
+        build(directory)
+        return
+    if command == "inside":
+        json.dump(inside(directory, json.load(sys.stdin)), sys.stdout)
+        return
+    hosts = os.path.join(directory, "hosts")
+    if command == "read":
+        program(directory)
+        found = {name: run(directory, {"etc": os.path.join(hosts, name)}) for name in sorted(os.listdir(hosts))}
+    else:
+        found = {}
+        for name, task in json.load(sys.stdin).items():
+            etc = os.path.join(directory, "copies", name)
+            shutil.rmtree(etc, ignore_errors=True)
+            for path, text in task["files"].items():
+                write(os.path.join(etc, os.path.relpath(path, ETC)), text)
+            found[name] = run(directory, {"etc": etc, "requests": task["requests"]})
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
