@@ -24,7 +24,7 @@ DEFAULTS = {"postgresql": 5432, "mysql": 3306, "redis": 6379, "rabbitmq": 5672, 
 _SCHEMES = {"postgres": "postgresql", "postgresql": "postgresql", "postgis": "postgresql", "pgsql": "postgresql", "mysql": "mysql", "mysql2": "mysql",
             "mariadb": "mysql", "redis": "redis", "rediss": "redis", "valkey": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq", "pyamqp": "rabbitmq",
             "mongodb": "mongodb", "smtp": "smtp", "smtps": "smtp", "submission": "smtp", "memcached": "memcached", "memcache": "memcached", "ldap": "ldap",
-            "ldaps": "ldap"}
+            "ldaps": "ldap", "http": "http", "https": "http"}
 _NEVER = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/run/nscd/", "/var/run/nscd/", "/dev/log", "/run/user/")
 _URL = re.compile(r"\b([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?://[^\s\"'<>;)]*", re.IGNORECASE)
 _DSN = re.compile(r"(?:^|\s)(?:dbname|user)\s*=")
@@ -53,7 +53,7 @@ class Listener(NamedTuple):
 
 
 def of_text(text: str) -> Found:
-    """(kind, address) in a text: URLs of databases, brokers and mail servers, and connection strings of libpq."""
+    """(kind, address) in a text: URLs of databases, brokers, mail servers and this host's own interfaces, and connection strings of libpq."""
     found: Found = []
     if "://" in text:
         for match in _URL.finditer(text):
@@ -76,6 +76,8 @@ def _of_url(kind: str, text: str) -> List[str]:
         for name in ("unix_socket", "host", "unix_sock"):
             if query.get(name, [""])[0].startswith("/"):
                 return [_address(kind, query[name][0], str(url.port or ""))]
+        if kind == "http" and (url.hostname not in _LOCAL or not url.port):
+            return []  # the web, or its own public address
         hosts = url.netloc.rpartition("@")[2]
         if "," in hosts:  # several servers (MongoDB, libpq)
             return [_address(kind, *_split(item)) for item in hosts.split(",") if item]
@@ -244,6 +246,7 @@ def needs(live: Found, told: Iterable[Tuple[str, str]], guessed: Iterable[Tuple[
     A guess counts where something listens, or when it names another host: defaults for a developer's own machine are usual.
     """
     found: Dict[str, str] = {}
+    told, guessed = ([item for item in items if item[0] != "http" or _interface(local, local.canonical(*item))] for items in (told, guessed))
     for kind, address in [*live, *told]:
         address = local.canonical(kind, address)
         if found.get(address, "tcp") in ("tcp", "unix"):
@@ -262,6 +265,12 @@ def needs(live: Found, told: Iterable[Tuple[str, str]], guessed: Iterable[Tuple[
             item.update({key: value for key, value in (("process", listener.process), ("unit", listener.unit)) if value})
         done.append(item)
     return sorted(done, key=lambda item: (item["kind"], item["address"]))
+
+
+def _interface(local: Local, address: str) -> bool:
+    """Does another program of this host listen there? Where nginx does, a URL leads back to the services themselves."""
+    listener = local.find(address)
+    return listener is not None and listener.process != "nginx"
 
 
 def clients(sockets: Sockets, holders: Mapping[int, Set[int]], table: Mapping[int, Process]) -> Dict[str, List[str]]:

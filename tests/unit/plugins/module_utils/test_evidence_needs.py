@@ -21,6 +21,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import _e
     ("redis+socket:///run/redis.sock", [("redis", "unix:/run/redis.sock")]), ("unix:///run/redis/redis.sock", [("redis", "unix:/run/redis/redis.sock")]),
     ("amqp://guest:guest@mq//", [("rabbitmq", "mq:5672")]), ("mongodb://a:1,b:2/x", [("mongodb", "a:1"), ("mongodb", "b:2")]),
     ("host=/run/pg dbname=x port=5433", [("postgresql", "unix:/run/pg/.s.PGSQL.5433")]), ("dbname=x", [("postgresql", "unix:/run/postgresql/.s.PGSQL.5432")]),
+    ("http://user:p@localhost:8001/3.1", [("http", "localhost:8001")]), ("http://localhost/lists/", []), ("https://api.corp:8443/", []),
     ("https://example.org/redis", []), ("sqlite:////srv/x", []), ("postgresql://[broken", []),
 ])
 def test_texts(text: str, found: List[Tuple[str, str]]) -> None:
@@ -71,6 +72,14 @@ def test_which_local_process() -> None:
         {"kind": "postgresql", "address": "127.0.0.1:5432", "process": "postgres", "unit": "postgres.service"},
         {"kind": "postgresql", "address": "db.corp:5432"}, {"kind": "redis", "address": "10.0.0.9:6379"},
         {"kind": "smtp", "address": "[::1]:25", "process": "master", "unit": "master.service"}]
+
+
+def test_a_url_of_this_host_is_a_need_where_another_program_answers() -> None:
+    here = local({1: "127.0.0.1:8001", 2: "0.0.0.0:8080"}, {}, {1: "runner", 2: "nginx"})
+    urls = [("http", "localhost:%d" % port) for port in (8001, 8080, 9000)]
+    expected = [{"kind": "http", "address": "127.0.0.1:8001", "process": "runner", "unit": "runner.service"}]
+    assert _evidence_needs.needs([], urls, [], here) == _evidence_needs.needs([], [], urls, here) == expected
+    assert _evidence_needs.needs([("http", "10.0.0.9:80")], [], [], here) == [{"kind": "http", "address": "10.0.0.9:80"}]
 
 
 def test_who_uses_a_listener() -> None:
