@@ -50,7 +50,8 @@ _OF_THE_START = {"t": "the time of the start", "T": "the time of the start", "V"
                  "i": "the file's inode", "I": "the file's inode"}
 """Placeholders that no file tells (core/uwsgi.c)."""
 _MAX_DEPTH = 16
-_MAX_EXPANSIONS = 1000
+_MAX_EXPANSIONS, _MAX_VALUE = 1000, 64 * 1024
+"""Bounds of one value: uWSGI itself expands one that refers to itself until its memory is used up."""
 
 
 class Option(NamedTuple):
@@ -366,6 +367,8 @@ class _Reader:
                 start = closing + 1
                 continue
             value = value[:opening] + found + value[closing + 1:]
+            if len(value) > _MAX_VALUE:
+                break
             start = 1  # uWSGI looks again from the second character on
         self.warn("%s: %s() refers to itself" % (where, symbol))
         return value

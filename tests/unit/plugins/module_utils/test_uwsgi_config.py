@@ -172,3 +172,10 @@ def test_yaml_without_libyaml() -> None:
     config = uwsgi.effective(["uwsgi", "--yaml", "plain.yaml"], CWD, {}, reader(corpus()), host=uwsgi.Host(libyaml=False))
     assert [(option.key, uwsgi.text(option)) for option in config.exported[1:]] == [
         ("master", "true"), ("processes", "4"), ("socket", "/run/plain.sock"), ("chdir", '"/srv/quoted dir"'), ("module", "'it''s'")]
+
+
+@pytest.mark.parametrize("text", ["a = x%(a)\n", "a = %(a)%(a)\nb = %(a)%(a)%(b)\nc = %(b)%(b)%(c)\n"])
+def test_a_value_that_refers_to_itself_ends(text: str) -> None:
+    """uWSGI never comes to an end of it."""
+    read = uwsgi.effective(["uwsgi", "--ini", "/x.ini"], "/", {}, lambda path: "[uwsgi]\n" + text + "chdir = /srv\n")
+    assert any("refers to itself" in warning for warning in read.warnings)
