@@ -5,6 +5,7 @@
     ./scripts/bench host NAME SUITE        start a bare host and print its address
     ./scripts/bench rm NAME...             remove bare hosts
     ./scripts/bench install [--quick]      measure what an install costs; --help tells the rest
+    ./scripts/bench discover [--quick]     measure what discover costs; --help tells the rest
     ./scripts/bench stop                   stop the engine in .cache/engine, if the scripts started one
 """
 
@@ -14,7 +15,7 @@ import os
 import shlex
 import sys
 
-from . import control, engine, guarded, hosts, images, install_bench, setup_lock
+from . import control, discover_bench, engine, guarded, hosts, images, install_bench, setup_lock
 
 
 def main() -> int:
@@ -44,6 +45,8 @@ def main() -> int:
             hosts.remove(name)
     elif command == "install":
         return install_bench.main(words)
+    elif command == "discover":
+        return discover_bench.main(words)
     elif command == "stop":
         engine.stop()
     else:

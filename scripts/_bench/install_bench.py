@@ -50,6 +50,10 @@ class Figure:
         """Whether the bound is kept, as printed: to two decimals."""
         return self.bound is None or round(self.value, 2) <= self.bound
 
+    def told(self) -> dict[str, Any]:
+        """The figure for a file."""
+        return {**asdict(self), "ok": self.ok}
+
 
 class Bench:
     """The hosts, the arguments of the runs, and the figures."""
@@ -240,7 +244,7 @@ class Bench:
 
 def line(figure: Figure) -> str:
     """A figure as a line of the table."""
-    value = f"{figure.value:.0f} {figure.unit}" if figure.unit else f"{figure.value:.2f}"
+    value = f"{figure.value:.{1 if figure.unit == 's' else 0}f} {figure.unit}" if figure.unit else f"{figure.value:.2f}"
     bound = "" if figure.bound is None else f"{figure.bound:g}"
     word = "" if figure.bound is None else "ok" if figure.ok else "NOT ok"
     return f"{figure.name:<88} {value:>10}  {bound:>6}  {word}".rstrip()
@@ -297,7 +301,7 @@ def main(words: list[str]) -> int:
         bench.clean()
     print("\n" + table(bench.figures))
     made = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)), "seconds": round(time.time() - started), "rounds": bench.count,
-            "cpus": os.cpu_count(), "suite": options.suite, "figures": [{**asdict(figure), "ok": figure.ok} for figure in bench.figures]}
+            "cpus": os.cpu_count(), "suite": options.suite, "figures": [figure.told() for figure in bench.figures]}
     path = PLACE / "install.json"
     path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     print(f"\nratios of medians of {bench.count}; samples in {path.relative_to(ROOT)}")
