@@ -57,7 +57,7 @@ def home(uid: int) -> str:
 def as_owner(argv: List[str], uid: int, gid: int) -> Tuple[int, str, str]:
     """Run a program that may belong to a service as that service's user, never as root: (rc, stdout, stderr); rc 127 when it cannot start."""
     identity: Dict[str, Any] = {}
-    if os.geteuid() == 0 and not _trusted(argv[0]):
+    if os.geteuid() == 0 and not trusted(argv[0]):
         identity = {"user": uid, "group": gid, "extra_groups": []}
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": _PATH, "LC_ALL": "C"},
@@ -67,7 +67,7 @@ def as_owner(argv: List[str], uid: int, gid: int) -> Tuple[int, str, str]:
     return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 
-def _trusted(program: str) -> bool:
+def trusted(program: str) -> bool:
     """Nobody but root can change the program or a directory above it."""
     path = os.path.realpath(program)
     while True:

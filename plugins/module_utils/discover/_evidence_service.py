@@ -301,7 +301,7 @@ class Service:
         guessed += [item for settings in tree.settings.values() for item in _evidence_needs.of_settings(settings)]
         told = _evidence_needs.of_settings(self._all_variables())
         mine = {item["address"] for item in sockets(self.instance)} | {"unix:" + item["address"] for item in sockets(self.instance)}
-        found = _evidence_needs.needs(live, told, guessed, _evidence_needs.Local(host.sockets, host.holders, host.table))
+        found = _evidence_needs.needs(live, told, guessed, host.local)
         return [item for item in found if item["address"] not in mine]
 
     def _packages(self, tree: _evidence_code.Tree, named: Dict[str, str], tools: List[str]) -> List[Dict[str, str]]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import os
 import traceback
@@ -13,6 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_files,
+    _evidence_needs,
     _evidence_nginx,
     _evidence_site,
     _evidence_uwsgi,
@@ -28,6 +30,8 @@ Found = TypeVar("Found")
 class Host:
     """What is read once for all services."""
 
+    _paths: Optional[List[str]] = None
+
     def __init__(self) -> None:
         self.table = _proc.processes()
         self.sockets = _proc.Sockets()
@@ -38,6 +42,7 @@ class Host:
         self.users: Dict[int, int] = {}
         self._sites: Dict[Tuple[Tuple[str, ...], Optional[str]], _evidence_site.Site] = {}
         self._fonts: Optional[List[str]] = None
+        self._local: Optional[_evidence_needs.Local] = None
         self.units = _evidence_uwsgi.unit_properties(process.unit for process in self.table.values() if _evidence_uwsgi.is_uwsgi(process))
         self.manager_environment = _evidence_uwsgi.manager_environment()
         self.blind: List[str] = []
@@ -64,6 +69,7 @@ class Host:
         self.table = _proc.processes()
         self.sockets = _proc.Sockets()
         self.holders = _proc.owners(self.table)
+        self._local = None
         living = []
         for instance in serving:
             if instance.master.pid in self.table:
@@ -74,6 +80,13 @@ class Host:
         self.users = dict(Counter(instance.worker.uid for instance in living))
         return living
 
+    @property
+    def local(self) -> _evidence_needs.Local:
+        """The listeners of this host, by address."""
+        if self._local is None:
+            self._local = _evidence_needs.Local(self.sockets, self.holders, self.table)
+        return self._local
+
     def site(self, directories: List[str], prefix: Optional[str]) -> _evidence_site.Site:
         """What is installed in site directories, looked at once however many services share them."""
         key = (tuple(directories), prefix)
@@ -83,13 +96,22 @@ class Host:
 
     def _packaged(self, directories: List[str]) -> Dict[str, str]:
         """{path: MD5 sum as dpkg recorded it} of what packages own below these directories; the sum is empty for a directory or a link."""
-        tops = tuple(path.rstrip("/") + "/" for path in directories)
+        tops = tuple(path.rstrip("/") + "/" for path in directories if self._has_packaged(path.rstrip("/") + "/"))
         found: Dict[str, str] = {}
+        if not tops:
+            return found
         for key in self.dpkg.stanzas:
             paths = [path for path in self.dpkg.files(key) if path.startswith(tops)]
             sums = {path: digest for digest, path in self.dpkg.md5sums(key)} if paths else {}
             found.update({path: sums.get(path, "") for path in paths})
         return found
+
+    def _has_packaged(self, top: str) -> bool:
+        """Does a package own anything below a directory? Most environments are nobody's."""
+        if self._paths is None:
+            self._paths = sorted(path for key in self.dpkg.stanzas for path in self.dpkg.files(key))
+        place = bisect.bisect_left(self._paths, top)
+        return place < len(self._paths) and self._paths[place].startswith(top)
 
     def fonts(self) -> List[str]:
         """One file of fonts of each package that has some."""

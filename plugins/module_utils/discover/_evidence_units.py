@@ -26,7 +26,7 @@ def _tops(facts: Dict[str, Any]) -> List[str]:
 
 
 def _mentions(text: str, tops: List[str]) -> bool:
-    return any(re.search(r"(?<![\w.-])%s(?![\w.-])" % re.escape(top), text) for top in tops)
+    return any(top in text and re.search(r"(?<![\w.-])%s(?![\w.-])" % re.escape(top), text) for top in tops)
 
 
 def tied(services: List[Dict[str, Any]], text: str, user: str) -> List[Dict[str, Any]]:

@@ -357,9 +357,13 @@ def _inode(path: str) -> Optional[int]:
         return None
 
 
-@functools.lru_cache(maxsize=None)
 def version(binary: str, uid: int, gid: int) -> str:
-    """What ``--version`` prints, as the user it serves: 2.0.21-debian."""
+    """What ``--version`` prints, as the user it serves: 2.0.21-debian. One that only root can change says the same to everybody."""
+    return _version(binary, *((0, 0) if _evidence_host.trusted(binary) else (uid, gid)))
+
+
+@functools.lru_cache(maxsize=None)
+def _version(binary: str, uid: int, gid: int) -> str:
     rc, out, _err = _evidence_host.as_owner([binary, "--version"], uid, gid)
     match = re.search(r"\d+\.\d+\S*", out) if rc == 0 else None
     return match.group() if match else ""

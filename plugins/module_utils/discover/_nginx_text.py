@@ -8,6 +8,7 @@ The grammar: nginx src/core/ngx_conf_file.c (ngx_conf_read_token).
 from __future__ import annotations
 
 import fnmatch
+import functools
 import posixpath
 import re
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -182,6 +183,7 @@ def _address(target: str) -> str:
     return posixpath.normpath("/" + target[len("unix:"):].split(":")[0].lstrip("/")) if target.startswith("unix:/") else target
 
 
+@functools.lru_cache(maxsize=1)
 def _directives(text: str) -> List[Tuple[str, List[str], List[Tuple[str, str]], List[str]]]:
     """Simple directives: (name, arguments, enclosing blocks as (name, last argument), names of the enclosing server).
 
