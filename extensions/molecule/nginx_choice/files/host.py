@@ -1,8 +1,8 @@
 """What is done on a test host: nginx configurations are laid out, read by a real nginx, and asked. Python 3.9, standard library.
 
     host.py build DIR          lay out every configuration of DIR/corpus.json and DIR/corpus below DIR/hosts, with what packages bring
-    host.py read DIR           {name: {text, error, files}}: what nginx -T says of each, and the files themselves
-    host.py ask DIR < JSON     {name: {answers, error}} of {name: {files, requests}}: nginx is started with these files and asked
+    host.py read DIR           writes read.json, {name: {text, error, files}}: what nginx -T says of each, and the files themselves
+    host.py ask DIR            writes answers.json, {name: {answers, error}}, from tasks.json, {name: {files, requests}}: nginx is started and asked
 
 Each nginx has a mount and a network namespace of its own: /etc/nginx is the configuration's own, every port is free, and nothing reaches out.
 """
@@ -25,7 +25,9 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-ETC = "/etc/nginx"
+ETC, MODULES = "/etc/nginx", "/usr/lib/nginx/modules"
+PROGRAMS = ("nginx-light", "nginx")
+"""Packages that bring the program: the former on Debian 11, the latter since Debian 12."""
 
 
 # -- laying out
@@ -64,6 +66,8 @@ def build(directory: str) -> None:
     with open(os.path.join(directory, "corpus.json"), encoding="utf-8") as handle:
         wanted: List[Dict[str, str]] = json.load(handle)
     common = package(directory, "nginx-common")
+    for name in (*PROGRAMS, "libnginx-mod-stream"):
+        package(directory, name)
     for item in wanted:
         place = package(directory, item["package"])
         text = text_of(os.path.join(place, item["path"])) if place else None
@@ -87,7 +91,9 @@ def build(directory: str) -> None:
             for name in names:
                 relative = os.path.relpath(os.path.join(path, name), source)
                 os.makedirs(os.path.dirname(os.path.join(host, relative)), exist_ok=True)
-                shutil.copy2(os.path.join(path, name), os.path.join(host, relative), follow_symlinks=False)
+                shutil.copy2(os.path.join(path, name), os.path.join(host, relative))
+        for line in (readable(os.path.join(source, "links")) or "").splitlines():
+            os.symlink(line.split(" ", 1)[1], os.path.join(host, line.split(" ", 1)[0]))
     start(directory, common, "debian")
 
 
@@ -119,6 +125,9 @@ def inside(directory: str, task: Dict[str, Any]) -> Dict[str, Any]:
     for path in ("/run", "/var/log/nginx", "/var/lib/nginx"):
         if os.path.isdir(path):
             mount(None, path)
+    modules = package(directory, "libnginx-mod-stream") + MODULES
+    if os.path.isdir(modules) and os.path.isdir(MODULES):
+        mount(modules, MODULES)
     loopback()
     nginx = program(directory)
     if "requests" not in task:
@@ -126,7 +135,8 @@ def inside(directory: str, task: Dict[str, Any]) -> Dict[str, Any]:
         files = {}
         for path, _directories, names in os.walk(ETC):
             files.update({os.path.join(path, name): readable(os.path.join(path, name)) for name in names})
-        return {"text": done.stdout.decode("utf-8", "replace"), "error": done.stderr.decode("utf-8", "replace") if done.returncode else "", "files": files}
+        refusal = done.stderr.decode("utf-8", "replace") or "nginx ended with %d" % done.returncode
+        return {"text": done.stdout.decode("utf-8", "replace"), "error": refusal if done.returncode else "", "files": files}
     os.makedirs("/run/empty")
     master = subprocess.Popen([*nginx, "-g", "daemon off;"], stderr=subprocess.PIPE)
     try:
@@ -154,7 +164,7 @@ def readable(path: str) -> Optional[str]:
 
 def program(directory: str) -> List[str]:
     """Debian's nginx as its package has it, where it runs here; else the host's."""
-    for name in ("nginx-light", "nginx"):
+    for name in PROGRAMS:
         place = package(directory, name) + "/usr/sbin/nginx"
         if os.path.isfile(place) and subprocess.run([place, "-v"], capture_output=True, check=False).returncode == 0:
             return [place]
@@ -207,19 +217,26 @@ def main() -> None:
     if command == "inside":
         json.dump(inside(directory, json.load(sys.stdin)), sys.stdout)
         return
+    done = read(directory) if command == "read" else answers(directory)
+    write(os.path.join(directory, "read.json" if command == "read" else "answers.json"), json.dumps(done))
+
+
+def read(directory: str) -> Dict[str, Any]:
     hosts = os.path.join(directory, "hosts")
-    if command == "read":
-        program(directory)
-        found = {name: run(directory, {"etc": os.path.join(hosts, name)}) for name in sorted(os.listdir(hosts))}
-    else:
-        found = {}
-        for name, task in json.load(sys.stdin).items():
-            etc = os.path.join(directory, "copies", name)
-            shutil.rmtree(etc, ignore_errors=True)
-            for path, text in task["files"].items():
-                write(os.path.join(etc, os.path.relpath(path, ETC)), text)
-            found[name] = run(directory, {"etc": etc, "requests": task["requests"]})
-    json.dump(found, sys.stdout)
+    return {name: run(directory, {"etc": os.path.join(hosts, name)}) for name in sorted(os.listdir(hosts))}
+
+
+def answers(directory: str) -> Dict[str, Any]:
+    with open(os.path.join(directory, "tasks.json"), encoding="utf-8") as handle:
+        tasks = json.load(handle)
+    found = {}
+    for name, task in tasks.items():
+        etc = os.path.join(directory, "copies", name)
+        shutil.rmtree(etc, ignore_errors=True)
+        for path, text in task["files"].items():
+            write(os.path.join(etc, os.path.relpath(path, ETC)), text)
+        found[name] = run(directory, {"etc": etc, "requests": task["requests"]})
+    return found
 
 
 if __name__ == "__main__":
