@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK
-from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, nginx_config, nginx_routes
+from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, nginx_choice, nginx_config, nginx_routes
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan, Service, validate
 
 Evidence = dict[str, Any]
@@ -60,7 +60,8 @@ def explain(host: str, evidence: Evidence, kept: Iterable[dict[str, str]] = ()) 
     nginx = _nginx(host, evidence["nginx"])
     evidence = {**evidence, "blind": [*evidence["blind"], *(f"nginx's configuration, {problem}" for problem in nginx.problems)]}
     routes = nginx_routes.routes(nginx)
-    services = [_service(facts, nginx, routes, evidence) for facts in _distinct(evidence["instances"])]
+    requests = nginx_choice.Requests(nginx.sites)
+    services = [_service(facts, nginx, routes, requests, evidence) for facts in _distinct(evidence["instances"])]
     services += [{**service, "runtime": "container"} for service in evidence["converted"]]
     services.sort(key=lambda service: service["name"])
     _one_owner_per_socket(services)
@@ -110,7 +111,8 @@ def _one_owner_per_socket(services: list[Service]) -> None:
             owners[address] = service["name"]
 
 
-def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[nginx_routes.Route], evidence: Evidence) -> Service:
+def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[nginx_routes.Route], requests: nginx_choice.Requests,
+             evidence: Evidence) -> Service:
     sockets = [item["address"] for item in facts["sockets"]]
     mine = [route for route in routes if route.directive == "uwsgi_pass" and set(nginx.addresses(route.target)) & set(sockets)]
     used = [address for address in sockets if any(address in nginx.addresses(route.target) for route in mine)]
@@ -124,7 +126,7 @@ def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[ngin
             if key in service["python"]:
                 service["python"][key] = _ordered(service["python"][key])
     service["uwsgi"] = _uwsgi(facts, socket)
-    service["nginx"] = {"sites": _sites(mine), "static": _static(mine)}
+    service["nginx"] = {"sites": _sites(mine, requests), "static": _static(mine)}
     service["system_packages"] = _ordered(facts["packages"])
     for key in ("environment", "secrets", "state", "files", "tools", "workers", "schedule", "needs"):
         if facts[key]:
@@ -174,10 +176,13 @@ def _scalar(text: Any) -> Any:
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else text
 
 
-def _sites(mine: list[nginx_routes.Route]) -> list[dict[str, Any]]:
+def _sites(mine: list[nginx_routes.Route], requests: nginx_choice.Requests) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for route in mine:
         site: dict[str, Any] = {"file": route.site.file, "listen": route.site.listen, "server_names": route.site.server_names, "location": route.match}
+        path = requests.path(route.site, route.entry) if route.entry.modifier in ("~", "~*") else ""
+        if path:
+            site["path"] = path
         if route.location.params:
             site["params"] = route.location.params
         if route.location.client_max_body_size:

@@ -56,8 +56,11 @@ def choose(service: Mapping[str, Any], log_lines: Iterable[str], extra: Sequence
     """
     wanted = [Request("GET", service.get("health", {}).get("path", "/")), Request("HEAD", service.get("health", {}).get("path", "/"))]
     for site in service.get("nginx", {}).get("sites", []):
-        location = site.get("location", "/").split()[-1]
-        if location.startswith("/"):
+        text = site.get("location", "/")
+        location = text.split()[-1]
+        if text.startswith("~"):
+            wanted += [Request("GET", site["path"])] if site.get("path") else []
+        elif location.startswith("/"):
             wanted += [Request("GET", location), Request("GET", location.rstrip("/") + "/webstack-no-such-page")]
     for item in extra:
         method, space, target = item.partition(" ")

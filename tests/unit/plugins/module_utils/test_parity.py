@@ -94,7 +94,8 @@ def test_query_values_are_not_shown() -> None:
 
 
 def test_the_users_list_may_name_other_methods() -> None:
-    service = {"name": "shop", "health": {"path": "/up"}, "nginx": {"sites": [{"location": "/shop/"}, {"location": "~ ^/x"}]}}
+    sites = [{"location": "/shop/"}, {"location": "~ ^/x"}, {"location": "~ ^/y.z", "path": "/yxz"}]
+    service = {"name": "shop", "health": {"path": "/up"}, "nginx": {"sites": sites}}
     wanted = _parity.choose(service, LOG, ["/about", "POST /search"], 1)
     assert [f"{request.method} {request.target}" for request in wanted] == [
-        "GET /up", "HEAD /up", "GET /shop/", "GET /shop/webstack-no-such-page", "GET /about", "POST /search", "GET /item/2"]
+        "GET /up", "HEAD /up", "GET /shop/", "GET /shop/webstack-no-such-page", "GET /yxz", "GET /about", "POST /search", "GET /item/2"]

@@ -167,6 +167,15 @@ def test_a_broken_nginx_configuration_hides_nothing_else() -> None:
     assert "nginx refuses ..." in blind and [item for item in blind if "/etc/nginx/sites-enabled/all.conf:" in item], blind
 
 
+def test_an_expression_gets_a_path_that_nginx_gives_to_it() -> None:
+    data = evidence()
+    text = data["nginx"]["text"].replace("location = /calc { uwsgi_pass unix:///run/uwsgi-emp/calc.sock",
+                                         r"location ~ ^/calc/(add|sub)/\d+$ { uwsgi_pass unix:/run/uwsgi-emp/blog.sock")
+    assert text != data["nginx"]["text"]
+    sites = planner.plan("web1", {**data, "nginx": {**data["nginx"], "text": text}})["services"][0]["nginx"]["sites"]
+    assert [site.get("path") for site in sites] == [None, None, "/calc/add/1"]
+
+
 def test_a_host_without_anything_that_serves() -> None:
     with pytest.raises(planner.PlanError) as caught:
         planner.plan("web1", {**evidence(), "nginx": None, "instances": []})
