@@ -141,6 +141,7 @@ def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostn
         else:
             found[master.pid] = _standing_alone(table, master, units, hostname, sockets)
         found[master.pid].listening = _listening(master, sockets)
+        _uwsgi_running.tell(found[master.pid].config, _told(found[master.pid]))
     emperors = [item for item in found.values() if is_emperor(item)]
     serving = [item for item in found.values() if not is_emperor(item) or _uwsgi_config.sockets(item.config)]
     for item in serving:
@@ -189,6 +190,18 @@ def _supervised(table: Dict[int, Process], master: Process, supervisor: Tuple[st
     found.reason = _evidence_keepers.kept_by(supervisor[0], found.program)
     found.given = found.reason if found.program and found.program.socket else ""
     return found
+
+
+def _told(instance: Instance) -> Dict[str, str]:
+    """Options whose values can be seen at the processes."""
+    worker, unnamed = instance.worker, _uwsgi_running.inherited(instance.config, instance.start, instance.listening)
+    children = sum(process.parent == instance.master.pid and process.exe == instance.master.exe for process in instance.processes)
+    told = {"chdir": worker.cwd, "uid": _evidence_host.user_name(worker.uid), "gid": _evidence_host.group_name(worker.gid)}
+    if children and instance.config.flag("master"):
+        told.update(processes=str(children), workers=str(children))
+    if len(unnamed) == 1:
+        told.update(dict.fromkeys(_uwsgi_config.SOCKET_KEYS, unnamed[0]))
+    return told
 
 
 def _listening(master: Process, sockets: Sockets) -> Set[str]:

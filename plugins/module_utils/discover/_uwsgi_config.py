@@ -35,6 +35,9 @@ COMMAND_LINE = "command line"
 ENVIRONMENT = "environment"
 """``Option.source_file`` of an option that no file holds."""
 
+NOT_READ = " is not a file: not read"
+"""How a warning ends that is about a command or another host, which discover never asks."""
+
 FORMATS = {".ini": "ini", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".js": "json"}
 _LOADERS = {"ini": "ini", "ini-paste": "ini", "ini-paste-logged": "ini", "xml": "xml", "xmlconfig": "xml",
             "yaml": "yaml", "yml": "yaml", "json": "json", "js": "json"}
@@ -271,7 +274,7 @@ class _Reader:
 
     def content(self, path: str) -> Optional[str]:
         if "://" in path or path == "-":
-            self.warn("%s is not a file: not read" % path)
+            self.warn(path + NOT_READ)
             return None
         try:
             return self.read_text(self.absolute(path))

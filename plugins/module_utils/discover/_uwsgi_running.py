@@ -77,6 +77,22 @@ def resolved(config: _uwsgi_config.Config, value: str) -> str:
     return value
 
 
+def tell(config: _uwsgi_config.Config, told: Mapping[str, str]) -> None:
+    """Put what the process tells in place of what only a command or another host would (``@(exec://...)``, ``@(http://...)``), which is never asked.
+
+    What it does not tell stays a warning.
+    """
+    config.options = [option._replace(value=told[option.key]) if foreign(_uwsgi_config.text(option)) and told.get(option.key) else option for option in config.options]
+    left = " ".join(_uwsgi_config.text(option) for option in config.options if foreign(_uwsgi_config.text(option)))
+    config.warnings = [text for text in config.warnings if not text.endswith(_uwsgi_config.NOT_READ) or "@(" + text[:-len(_uwsgi_config.NOT_READ)] in left
+                       or not any("@(" + text[:-len(_uwsgi_config.NOT_READ)] in option.raw for option in config.exported)]
+
+
+def foreign(text: str) -> bool:
+    """Does a command or another host give this value, or a part of it?"""
+    return re.search(r"@\(\w+://", text) is not None
+
+
 def differences(config: _uwsgi_config.Config, start: str, running: Running) -> List[str]:
     """Sentences on what runs otherwise than the configuration says."""
     found: List[str] = []

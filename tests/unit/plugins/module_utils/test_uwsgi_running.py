@@ -115,6 +115,20 @@ def test_a_number_of_processes_that_says_nothing(text: str) -> None:
     assert not running.differences(config_of(text), "/srv/x", running.Running(set(), children=0))
 
 
+def test_what_a_command_gives_is_told_by_the_process_or_stays_a_warning() -> None:
+    config = config_of("chdir = @(exec:///bin/where)\nprocesses = @(http://conf/n)\nmodule = @(exec:///bin/what)\nenv = A=@(exec:///bin/where)\n")
+    running.tell(config, {"chdir": "/srv/x", "processes": "3", "env": ""})
+    assert [(option.key, option.value) for option in config.options] == [
+        ("chdir", "/srv/x"), ("processes", "3"), ("module", "@(exec:///bin/what)"), ("env", "A=@(exec:///bin/where)")]
+    assert config.warnings == ["exec:///bin/where is not a file: not read", "exec:///bin/what is not a file: not read"]
+
+
+def test_a_file_that_is_none_stays_a_warning() -> None:
+    config = config_of("include = http://conf/x.ini\n")
+    running.tell(config, {})
+    assert config.warnings == ["http://conf/x.ini is not a file: not read"]
+
+
 @pytest.mark.parametrize(("one", "other", "expected"), [
     ("127.0.0.1:3031", ":3031", True), ("localhost:3031", "127.0.0.1:3031", True), ("10.0.0.1:3031", "127.0.0.1:3031", False), ("/a:1", "/b:1", False),
     ("0.0.0.0:3031", "10.0.0.1:3031", True), ("0.0.0.0:3031", "10.0.0.1:3032", False),
