@@ -113,7 +113,7 @@ class Bench:
     def window(self, container: str, what: str, runs: int) -> list[float]:
         """The latencies of the requests while a playbook runs some times."""
         names = ",".join(f"app{number:03}" for number in range(1, FEW + 1))
-        argv = [sys.executable, str(HERE / "load.py"), hosts.address(container), str(RATE), names]
+        argv = [sys.executable, str(HERE / "ask_steadily.py"), hosts.address(container), str(RATE), names]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
             for dummy in range(runs):
                 self.discover(container) if what == "discover" else self.ping(container)

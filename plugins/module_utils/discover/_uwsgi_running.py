@@ -82,10 +82,15 @@ def tell(config: _uwsgi_config.Config, told: Mapping[str, str]) -> None:
 
     What it does not tell stays a warning.
     """
-    config.options = [option._replace(value=told[option.key]) if foreign(_uwsgi_config.text(option)) and told.get(option.key) else option for option in config.options]
+    config.options = [option._replace(value=told[option.key]) if foreign(_uwsgi_config.text(option)) and told.get(option.key) else option
+                      for option in config.options]
     left = " ".join(_uwsgi_config.text(option) for option in config.options if foreign(_uwsgi_config.text(option)))
-    config.warnings = [text for text in config.warnings if not text.endswith(_uwsgi_config.NOT_READ) or "@(" + text[:-len(_uwsgi_config.NOT_READ)] in left
-                       or not any("@(" + text[:-len(_uwsgi_config.NOT_READ)] in option.raw for option in config.exported)]
+
+    def answered(warning: str) -> bool:
+        reference = "@(" + warning[:-len(_uwsgi_config.NOT_READ)]
+        return warning.endswith(_uwsgi_config.NOT_READ) and reference not in left and any(reference in option.raw for option in config.exported)
+
+    config.warnings = [warning for warning in config.warnings if not answered(warning)]
 
 
 def foreign(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""``load.py ADDRESS RATE NAMES``: GET / of each service in turn, so many requests a second, until standard input ends; then the latencies as JSON.
+"""``ask_steadily.py ADDRESS RATE NAMES``: GET / of each service in turn, so many requests a second, until standard input ends; then the latencies as JSON.
 
 Open loop: a request is due at its time whether or not the ones before it were answered, and its latency counts from then.
 """
