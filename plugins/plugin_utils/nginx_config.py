@@ -111,8 +111,20 @@ def _model(directives: tuple[Directive, ...]) -> Nginx:
         if kind:
             model.streams += [_stream(item, context.name, model.upstreams) for item in servers]
         else:
-            model.sites += [_site(item, context.block) for item in servers]
+            around = _level(context.block)
+            model.sites += [_site(item, around) for item in servers]
     return model
+
+
+Level = dict[str, list[Directive]]
+"""A block's directives by name: looked at once, since each location asks the blocks around it, and http may hold thousands of servers."""
+
+
+def _level(block: tuple[Directive, ...]) -> Level:
+    found: Level = {}
+    for item in block:
+        found.setdefault(item.name, []).append(item)
+    return found
 
 
 def _stream(server: Directive, protocol: str, upstreams: dict[str, list[str]]) -> Site:
@@ -125,44 +137,45 @@ def _stream(server: Directive, protocol: str, upstreams: dict[str, list[str]]) -
     return Site(server.file, server.line, listen, names, [location], tuple(names) or ("",), protocol=protocol)
 
 
-def _last(name: str, *levels: tuple[Directive, ...]) -> str | None:
+def _last(name: str, *levels: Level) -> str | None:
     """A directive's arguments at the innermost level that has it."""
     for level in levels:
-        found = [item for item in level if item.name == name]
-        if found:
-            return " ".join(found[0].args if name == "access_log" else found[-1].args)
+        if name in level:
+            return " ".join(level[name][0 if name == "access_log" else -1].args)
     return None
 
 
-def _site(server: Directive, http: tuple[Directive, ...]) -> Site:
-    own = server.block
-    listen = [" ".join(item.args) for item in own if item.name == "listen"] or ["80"]
-    names = [name for item in own if item.name == "server_name" for name in item.args]
-    locations = [location for item in own for location in _locations(item, (own, http), None)]
-    if not any(location.match == "/" for location in locations) and (_last("root", own) or any(item.name == "try_files" for item in own)):
+def _site(server: Directive, http: Level) -> Site:
+    own = _level(server.block)
+    listen = [" ".join(item.args) for item in own.get("listen", [])] or ["80"]
+    names = [name for item in own.get("server_name", []) for name in item.args]
+    locations = [location for item in own.get("location", []) for location in _locations(item, (own, http), None)]
+    if not any(location.match == "/" for location in locations) and (_last("root", own) or "try_files" in own):
         # what no location takes is the server's own to answer
-        locations.append(dataclasses.replace(_location("/", server, own, (http,)), implied=True))
+        locations.append(dataclasses.replace(_location("/", server, (own, http)), implied=True))
     return Site(server.file, server.line, listen, [name for name in names if name], locations, tuple(names) or ("",),
                 merge_slashes=_last("merge_slashes", own, http) != "off")
 
 
-def _locations(item: Directive, levels: tuple[tuple[Directive, ...], ...], outer: Location | None) -> Iterator[Location]:
-    if item.name == "location" and item.args:
-        location = _location(" ".join(item.args), item, item.block, levels)
+def _locations(item: Directive, outside: tuple[Level, ...], outer: Location | None) -> Iterator[Location]:
+    if item.args:
+        levels = (_level(item.block), *outside)
+        location = _location(" ".join(item.args), item, levels)
         location.modifier, location.text = nginx_directives.location_words(item.args)
         location.outer = outer
         yield location
-        for inner in item.block:
-            yield from _locations(inner, (item.block, *levels), location)
+        for inner in levels[0].get("location", []):
+            yield from _locations(inner, levels, location)
 
 
-def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: tuple[tuple[Directive, ...], ...]) -> Location:
-    levels = (own, *outer)
+def _location(match: str, place: Directive, levels: tuple[Level, ...]) -> Location:
+    """A location, or the server block as one. ``levels`` are its own directives and those of the blocks around it."""
+    own = levels[0]
     # an if inside a location can hand requests on too
-    inner = list(own) + [deeper for item in own if item.name in ("if", "limit_except") for deeper in item.block]
+    inner = list(place.block) + [deeper for item in place.block if item.name in ("if", "limit_except") for deeper in item.block]
     location = Location(match, place.file, place.line, passes=[(item.name, item.args[0]) for item in inner if item.name in PASSES and item.args])
-    location.hands_on = any(item.name in PASSES for item in own)
-    location.internal = any(item.name == "internal" for item in own)
+    location.hands_on = any(name in own for name in PASSES)
+    location.internal = "internal" in own
     alias, root = _last("alias", own), _last("root", *levels)
     plain = re.sub(r"^(\^~|=)\s+", "", match)
     if not location.passes and not match.startswith("@"):
@@ -173,7 +186,7 @@ def _location(match: str, place: Directive, own: tuple[Directive, ...], outer: t
     location.params = _params(levels)
     rewrites = (item for item in inner if item.name == "rewrite" and len(item.args) >= 2 and item.args[-1] not in ("break", "redirect", "permanent"))
     location.fallbacks = _inside([*(item.args[-1] for item in inner if item.name == "try_files" and item.args), *(item.args[1] for item in rewrites)])
-    pages = next((pages for pages in ([item for item in level if item.name == "error_page"] for level in levels) if pages), [])
+    pages: list[Directive] = next((level["error_page"] for level in levels if "error_page" in level), [])
     location.error_pages = _inside([item.args[-1] for item in pages if item.args])
     location.client_max_body_size = _last("client_max_body_size", *levels)
     location.access_log = _last("access_log", *levels)
@@ -185,10 +198,10 @@ def _inside(targets: list[str]) -> tuple[str, ...]:
     return tuple(target for target in dict.fromkeys(targets) if target.startswith(("/", "@")))
 
 
-def _params(levels: tuple[tuple[Directive, ...], ...]) -> dict[str, str]:
+def _params(levels: tuple[Level, ...]) -> dict[str, str]:
     """uwsgi_param lines of the innermost level that has any (nginx inherits all or none), without those of the stock file and without secrets."""
     for level in levels:
-        found = [item for item in level if item.name == "uwsgi_param" and len(item.args) >= 2]
+        found = [item for item in level.get("uwsgi_param", []) if len(item.args) >= 2]
         if found:
             return {item.args[0]: item.args[1] for item in found if posixpath.basename(item.file) != "uwsgi_params" and item.args[1] != MASK}
     return {}
