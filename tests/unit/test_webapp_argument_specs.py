@@ -43,8 +43,8 @@ def test_a_difference_is_seen() -> None:
 def test_sites_are_those_of_the_role_nginx() -> None:
     text = " ".join(SERVICES["options"]["nginx"]["options"]["sites"]["description"])
     ours, theirs = set(resolved({"$ref": "#/$defs/nginx_site"})["properties"]), set(options("nginx")["nginx_sites"]["options"])
-    without, _comma, more = text.partition(", and two more")
-    assert ours - theirs == {"location", "params"} and all(f"C({name})" in more for name in ours - theirs)
+    without, _comma, more = text.partition(", and three more")
+    assert ours - theirs == {"location", "params", "path"} and all(f"C({name})" in more for name in ours - theirs)
     assert theirs - ours == {name for name in theirs if f"C({name})" in without.partition("without")[2]}
 
 
