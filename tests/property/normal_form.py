@@ -8,6 +8,8 @@ Never comes back, since it is no part of the host (LEFT_OUT):
 - ``code.source``, ``git``, ``archive``: a place on the control node or elsewhere. What was brought is on the host, where it came from is not.
 - ``code.check``, ``migrate``, ``prepare``: commands of an install, which have run and left no trace that would be theirs alone.
 - ``python.requirements``, ``index_url``, ``extra_index_urls``, ``wheel_dir``, ``no_index``: how to install. What is installed comes back as ``distributions``.
+- ``nginx.sites[]`` beside listen, server_names, location, params, client_max_body_size and access_log (tls, headers, locations, ...): how nginx answers is no
+  part of what is moved, and stays in nginx's own files. Such fields are not generated here either.
 
 Comes back in another word:
 

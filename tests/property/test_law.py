@@ -54,7 +54,7 @@ def test_what_is_generated_can_be_installed(services: list[dict[str, Any]]) -> N
 
 @settings(max_examples=EXAMPLES, derandomize=not os.environ.get("WEBSTACK_PROPERTY_RANDOM"), deadline=None, database=None, phases=[Phase.generate],
           suppress_health_check=list(HealthCheck))
-@given(lawful_lists(least=4, most=6))
+@given(lawful_lists(least=3, most=5))
 def test_discover_finds_what_was_installed(prepared: Path, services: list[dict[str, Any]]) -> None:
     install(prepared, services)
     plans = prepared.parent / "plans"
