@@ -120,7 +120,7 @@ images:
       sample: {"reference": "registry.example.org/webstack/shop@sha256:6f1d", "pushed": true}
     sbom:
       description: The file on the control node with the image's bill of materials.
-      type: path
+      type: str
       returned: when O(sbom_dir) is given
       sample: /home/me/webstack-plans/sbom/web1/shop.cdx.json
     remarks:

@@ -22,6 +22,7 @@ SUPERVISORS = {"supervisord": "supervisor", "runsv": "runit", "s6-supervise": "s
                "honcho": "honcho", "foreman": "foreman", "pm2": "pm2", "god": "god"}
 """Programs that start others again, and what they are called."""
 
+
 class Program(NamedTuple):
     """A program of supervisor. ``socket`` is what it opens for it (fcgi-program), ``environment`` holds real values: never return them."""
 

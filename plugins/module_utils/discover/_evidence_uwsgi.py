@@ -55,7 +55,7 @@ class Instance:
     def config_file(self) -> Optional[str]:
         """The vassal's file; else the last configuration file that its command line names, since distributions put their own before it."""
         named = [path for option in self.config.exported if option.source_file == _uwsgi_config.COMMAND_LINE and option.key in _LOADED
-                 for path in self.config.files if path == os.path.normpath(os.path.join(self.start, _uwsgi_config.text(option).split(":")[0]))]
+                 for path in self.config.files if path == os.path.normpath(os.path.join(self.start, _uwsgi_config.text(option).partition(":")[0]))]
         return self.vassal or next(iter(named[::-1]), None) or next(iter(self.config.files), None)
 
     @property

@@ -134,7 +134,7 @@ def test_a_file_that_is_none_stays_a_warning() -> None:
     ("0.0.0.0:3031", "10.0.0.1:3031", True), ("0.0.0.0:3031", "10.0.0.1:3032", False),
 ])
 def test_addresses(one: str, other: str, expected: bool) -> None:
-    assert running.same(one, other) is expected and running.same(other, one) is expected
+    assert [running.same(*pair) for pair in ((one, other), (other, one))] == [expected, expected]
 
 
 def test_sockets_that_no_option_names() -> None:
