@@ -92,8 +92,9 @@ class Model:
         if start is not None and start.fallbacks and follow and not chosen.redirects:
             places += nginx_routes.beyond(site, self.trees[id(site)], start)
             loose = {"500"}
-            if any(nginx_routes.goes_to(site, self.trees[id(site)], target) is None for place in places if place for target in place.fallbacks):
-                places.append(None)
+            lost = [target for place in places if place for target in place.fallbacks if nginx_routes.goes_to(site, self.trees[id(site)], target) is None]
+            places += [None] if lost else []
+            places += site.locations if any("$" in target for target in lost) else []  # where it leads depends on variables, which the model does not say
         server = f"{site.file}:{site.line}"
         return loose | {f"{server} -" if place is None or place.implied else f"{server} {place.file}:{place.line}" for place in places}
 

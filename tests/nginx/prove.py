@@ -58,8 +58,8 @@ def tasks(read: dict[str, Any], seed: int) -> dict[str, Any]:
     done = {}
     for number, (name, found) in enumerate({**read, **random_hosts(seed)}.items()):
         nginx, text = model(found)
-        if not nginx.sites:
-            continue
+        if not nginx.sites or any("is being read already" in problem for problem in nginx.problems):
+            continue  # nginx has nothing to answer with, or would read for ever
         asked = ask.requests(nginx, seed + number, REQUESTS)
         done[name] = {"files": instrument.instrumented(text), "requests": asked, "seed": seed}
         if "try_files" in text:

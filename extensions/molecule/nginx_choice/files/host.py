@@ -26,7 +26,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 ETC, MODULES = "/etc/nginx", "/usr/lib/nginx/modules"
-PROGRAMS = ("nginx-light", "nginx")
+PROGRAMS = ("nginx-core", "nginx")
 """Packages that bring the program: the former on Debian 11, the latter since Debian 12."""
 
 
@@ -92,6 +92,8 @@ def build(directory: str) -> None:
                 relative = os.path.relpath(os.path.join(path, name), source)
                 os.makedirs(os.path.dirname(os.path.join(host, relative)), exist_ok=True)
                 shutil.copy2(os.path.join(path, name), os.path.join(host, relative))
+        main = readable(host + "/nginx.conf") or ""
+        write(host + "/nginx.conf", main.replace("load_module modules/", "load_module %s%s/" % (package(directory, "libnginx-mod-stream"), MODULES)))
         for line in (readable(os.path.join(source, "links")) or "").splitlines():
             os.symlink(line.split(" ", 1)[1], os.path.join(host, line.split(" ", 1)[0]))
     start(directory, common, "debian")
@@ -104,7 +106,8 @@ def start(directory: str, common: str, name: str) -> str:
     shutil.copytree(common + ETC, host, symlinks=True)
     for folder in ("sites-enabled", "conf.d", "modules-enabled"):
         os.makedirs(os.path.join(host, folder), exist_ok=True)
-    os.symlink(ETC + "/sites-available/default", host + "/sites-enabled/default")
+    if not os.path.lexists(host + "/sites-enabled/default"):
+        os.symlink(ETC + "/sites-available/default", host + "/sites-enabled/default")
     return host
 
 
@@ -125,9 +128,6 @@ def inside(directory: str, task: Dict[str, Any]) -> Dict[str, Any]:
     for path in ("/run", "/var/log/nginx", "/var/lib/nginx"):
         if os.path.isdir(path):
             mount(None, path)
-    modules = package(directory, "libnginx-mod-stream") + MODULES
-    if os.path.isdir(modules) and os.path.isdir(MODULES):
-        mount(modules, MODULES)
     loopback()
     nginx = program(directory)
     if "requests" not in task:
@@ -146,7 +146,8 @@ def inside(directory: str, task: Dict[str, Any]) -> Dict[str, Any]:
             time.sleep(0.05)
         time.sleep(0.1)
         if master.poll() is not None:
-            return {"error": (master.stderr.read() if master.stderr else b"").decode("utf-8", "replace"), "answers": []}
+            said = (master.stderr.read() if master.stderr else b"").decode("utf-8", "replace")
+            return {"error": said or "nginx ended with %d" % master.returncode, "answers": []}
         return {"error": "", "answers": [ask(*request) for request in task["requests"]]}
     finally:
         if master.poll() is None:
