@@ -1,4 +1,3 @@
-#!/usr/bin/python
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Hold the reader of uWSGI's configurations against what the host's uWSGI itself says of the same files (--show-config)."""

@@ -61,6 +61,16 @@ def write(path: str, text: str) -> None:
         handle.write(text)
 
 
+def unescape(path: str) -> None:
+    """Bytes that no source file of ours may have stand in the corpus as ``@0d@``."""
+    with open(path, "rb") as handle:
+        data = handle.read()
+    meant = re.sub(rb"@([0-9a-f]{2})@", lambda match: bytes.fromhex(match.group(1).decode("ascii")), data)
+    if meant != data:
+        with open(path, "wb") as handle:
+            handle.write(meant)
+
+
 def build(directory: str) -> None:
     """Debian's own configuration with, for each name, what a package or the corpus adds to it."""
     with open(os.path.join(directory, "corpus.json"), encoding="utf-8") as handle:
@@ -92,6 +102,7 @@ def build(directory: str) -> None:
                 relative = os.path.relpath(os.path.join(path, name), source)
                 os.makedirs(os.path.dirname(os.path.join(host, relative)), exist_ok=True)
                 shutil.copy2(os.path.join(path, name), os.path.join(host, relative))
+                unescape(os.path.join(host, relative))
         main = readable(host + "/nginx.conf") or ""
         write(host + "/nginx.conf", main.replace("load_module modules/", "load_module %s%s/" % (package(directory, "libnginx-mod-stream"), MODULES)))
         for line in (readable(os.path.join(source, "links")) or "").splitlines():

@@ -106,7 +106,8 @@ def test_urls_lead_where_they_say() -> None:
     first = nginx.sites[0]
     assert {location.match: requests.url(first, location) for location in first.locations} == {
         "/": "http://a.test/x", "/in": "http://a.test/in", r"~ ^/in/.*\.x$": "http://a.test/in/.x", "= /": "http://a.test/",
-        "^~ /static/": "http://a.test/static/", r"~* \.(png|jpe?g)$": "http://a.test/.png", "~ ^/a(/|$)": "http://a.test/a/", "/a/b": "http://a.test/a/b", "/app/": "http://a.test/app/",
+        "^~ /static/": "http://a.test/static/", r"~* \.(png|jpe?g)$": "http://a.test/.png", "~ ^/a(/|$)": "http://a.test/a/",
+        "/a/b": "http://a.test/a/b", "/app/": "http://a.test/app/",
         "/app2/": "http://a.test/app2/", "/hidden": "", "@named": ""}
     assert [requests.url(nginx.sites[2], location) for location in nginx.sites[2].locations] == ["https://www.w.test:8443/v1/", ""]
 
