@@ -111,11 +111,15 @@ def _salt(_commands: List[str], blind: List[str]) -> Managed:
     return found
 
 
+_CFENGINE = ("/var/cfengine/inputs", "/var/lib/cfengine3/inputs")
+"""Its policy, as CFEngine's own packages and as Debian's have it."""
+
+
 def _cfengine(_commands: List[str], blind: List[str]) -> Managed:
     """Promisers of files promises in the policy on the host (CFEngine's reference, files)."""
     found: Managed = {}
-    for path in _files_below("/var/cfengine/inputs", (".cf",)):
-        if "/inputs/lib/" in path or "/inputs/cfe_internal/" in path:
+    for path in (path for top in _CFENGINE for path in _files_below(top, (".cf",))):
+        if re.search(r"/inputs/(lib|cfe_internal|controls|services)/", path):  # what comes with it
             continue
         found.setdefault("file", set()).update(re.findall(r'^\s*"(/[\w./@+-]+)"', "\n".join(_lines(path, blind)), re.MULTILINE))
     return found
@@ -145,7 +149,7 @@ MANAGERS: Tuple[Manager, ...] = (
     Manager("chef", r"(?:^|[\s/])(?:chef-client|chef-solo|cinc-client|cinc-solo)\b",
             ("/etc/chef/client.rb", "/etc/chef/solo.rb", "/etc/cinc/client.rb"), _chef),
     Manager("salt", r"(?:^|[\s/])salt-(?:minion|call|ssh)\b", ("/etc/salt/minion", "/etc/salt/minion.d"), _salt),
-    Manager("cfengine", r"(?:^|[\s/])cf-(?:agent|execd)\b", ("/var/cfengine/inputs", "/etc/cfengine3"), _cfengine),
+    Manager("cfengine", r"(?:^|[\s/])cf-(?:agent|execd)\b", (*_CFENGINE, "/etc/cfengine3"), _cfengine),
     Manager("ansible-pull", r"(?:^|[\s/])ansible-pull\b", (), _ansible),
     Manager("unattended-upgrades", r"unattended-upgrade|apt\.systemd\.daily", ("/etc/apt/apt.conf.d/50unattended-upgrades",), _upgrades),
 )
