@@ -30,15 +30,16 @@ def _maybe(draw: st.DrawFn, made: dict[str, Any], key: str, strategy: st.SearchS
 
 
 @st.composite
-def lawful(draw: st.DrawFn, name: str, number: int, first: str) -> dict[str, Any]:
-    """One definition; ``number`` makes ports its own, ``first`` names the users that it may share."""
+def lawful(draw: st.DrawFn, name: str, first: str) -> dict[str, Any]:
+    """One definition; ``first`` names the users that it may share."""
+    number = zlib.crc32(name.encode()) % 10000  # for ports and ids: users stay when their services go, and a port is free only after its service went
     made: dict[str, Any] = {"name": name, "code": {"source": str(CODE)}, "uwsgi": {"options": {"module": "wsgi:application", **draw(_options())}}}
     top = draw(st.sampled_from([f"/srv/{name}", f"/opt/apps/{name}", f"/home/{name}/www"]))
     made["code"]["path"] = f"{top}/{draw(st.sampled_from(['current', 'live']))}"
     _maybe(draw, made["code"], "keep", st.integers(1, 5))
     _python(draw, made, top)
     _socket(draw, made, number)
-    _user(draw, made, first)
+    _user(draw, made, number, first)
     made["environment"] = {f"V_{index}": value for index, value in enumerate(draw(st.lists(TEXT | _TRICKY, max_size=3)))}
     made["secrets"] = [{"name": key} for key in draw(st.lists(st.sampled_from(["TOKEN", "DB_PASSWORD", "PLAIN"]), unique=True, max_size=2))]
     places = [f"{made['code']['path']}/{{}}", f"{made['code']['path']}/var/{{}}", f"{top}/{{}}", f"/var/lib/{name}/{{}}", f"/var/lib/{name}-{{}}"]
@@ -85,17 +86,16 @@ def _python(draw: st.DrawFn, made: dict[str, Any], top: str) -> None:
 
 
 def _socket(draw: st.DrawFn, made: dict[str, Any], number: int) -> None:
-    kinds = [None, None, f"127.0.0.1:{20000 + number}", f"/run/uwsgi/{made['name']}/app.sock", f"/run/{made['name']}-sock/web"]
+    kinds = [None, None, f"127.0.0.1:{10000 + number}", f"/run/uwsgi/{made['name']}/app.sock", f"/run/{made['name']}-sock/web"]
     socket = draw(st.sampled_from(kinds))
     if socket:
         made["uwsgi"]["socket"] = socket
     if draw(st.booleans()):
-        made["uwsgi"]["stats"] = f"127.0.0.1:{21000 + number}" if socket and ":" in socket else True
+        made["uwsgi"]["stats"] = f"127.0.0.1:{20000 + number}" if socket and ":" in socket else True
     _maybe(draw, made["uwsgi"], "log", st.sampled_from(["file", "journal"]))
 
 
-def _user(draw: st.DrawFn, made: dict[str, Any], first: str) -> None:
-    number = zlib.crc32(made["name"].encode()) % 20000  # users stay when their services go
+def _user(draw: st.DrawFn, made: dict[str, Any], number: int, first: str) -> None:
     users = [None, {"name": f"u-{made['name']}"}, {"name": f"s-{first}"}, {"name": f"u-{made['name']}", "uid": 3000 + number},
              {"name": f"w-{first}", "group": "www-data"}, {"name": f"u-{made['name']}", "group": f"g-{made['name']}", "gid": 4000 + number}]
     user = draw(st.sampled_from(users))
@@ -140,4 +140,4 @@ def _job() -> st.SearchStrategy[dict[str, Any]]:
 def lawful_lists(least: int = 3, most: int = 6) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Lists of such services with names of their own."""
     names = st.lists(NAMES, min_size=least, max_size=most, unique=True)
-    return names.flatmap(lambda chosen: st.tuples(*(lawful(name, number, chosen[0]) for number, name in enumerate(chosen))).map(list))
+    return names.flatmap(lambda chosen: st.tuples(*(lawful(name, chosen[0]) for name in chosen)).map(list))
