@@ -26,6 +26,12 @@ _TOO_BROAD = frozenset(("/", "/bin", "/boot", "/etc", "/home", "/lib", "/media",
 _SYSTEM = ("/usr/lib/", "/usr/bin/", "/usr/sbin/", "/usr/share/", "/lib/", "/bin/", "/sbin/")
 
 
+def environment(python: Mapping[str, Any]) -> str:
+    """The virtual environment of a service; empty without one, and where uWSGI's home is the distribution's own prefix (virtualenv = /usr)."""
+    venv = str(python.get("venv") or "")
+    return "" if os.path.normpath(venv or "/") in ("/", "/usr", "/usr/local") else venv
+
+
 class AppTree:
     """The files of one service. ``given``: whether another layer has a path.
 
@@ -47,7 +53,7 @@ class AppTree:
         self._queue: List[str] = []
         self._hidden: Dict[str, Tuple[str, str]] = {}
         python = service.get("python", {})
-        self.venv = self._required(python["venv"], "venv") if python.get("venv") else None
+        self.venv = self._required(python["venv"], "venv") if environment(python) else None
         self.code = self._required(service["code"]["path"], "code") if service.get("code", {}).get("path") else None
 
     def _required(self, path: str, what: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tup
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _accounts, _commands
-from ansible_collections.gantry.webstack.plugins.module_utils.image._app_tree import AppTree
+from ansible_collections.gantry.webstack.plugins.module_utils.image._app_tree import AppTree, environment
 from ansible_collections.gantry.webstack.plugins.module_utils.image._closure import Closure, Host, is_program, which
 from ansible_collections.gantry.webstack.plugins.module_utils.image._dpkg import ADMIN_DIR
 from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import Stat
@@ -80,7 +80,7 @@ class Harvest:
     def systems(self, service: Mapping[str, Any]) -> List[System]:
         """The shared layers that a service stands on, from the bottom. A uWSGI that lies in the venv or the code is not shared."""
         name, python, uwsgi = service["name"], service.get("python", {}), service.get("uwsgi", {})
-        venv = self.fs.resolve(python["venv"]).real if python.get("venv") else None
+        venv = self.fs.resolve(python["venv"]).real if environment(python) else None
         interpreter = self._interpreter(name, python, venv)
         match = re.search(r"python(3\.\d+)", os.path.basename(interpreter)) or re.match(r"(3\.\d+)", python.get("version", ""))
         if match is None:

@@ -9,7 +9,7 @@ from typing import Any, Dict
 import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils.image._app_tree import AppTree, editable_places
+from ansible_collections.gantry.webstack.plugins.module_utils.image._app_tree import AppTree, editable_places, environment
 from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import Stat
 from ansible_collections.gantry.webstack.tests.unit.plugins.module_utils.image_helpers import FakeFs, elf
 
@@ -121,3 +121,8 @@ def test_a_plan_that_does_not_fit_the_host(more: Dict[str, Any], sentence: str) 
     with pytest.raises(WebstackError) as refused:
         scan({}, **more)
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(("venv", "found"), [(None, ""), ("/usr", ""), ("/usr/", ""), ("/usr/local", ""), ("/srv/v", "/srv/v"), ("/usr/x", "/usr/x")])
+def test_the_distributions_prefix_is_no_environment(venv: "str | None", found: str) -> None:
+    assert environment({"venv": venv}) == found
