@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 NAMES = ("a.test", "b.test", "*.test", "*.a.test", "a.*", r"~^(?<x>[ab])\.t", "~z", ".c.test", "_", "A.Test", "x.a.test", "c.test",
-         "*.c.test", "", "b.*", ".test", r"~^www\d+\.(?P<dom>.+)$", "~[[:digit:]]{2}")
+         "*.c.test", "", "b.*", "a.b.*", "x.a.*", ".test", r"~^www\d+\.(?P<dom>.+)$", "~[[:digit:]]{2}")
 TEXTS = ("/", "/a", "/a/", "/a/b", "/ab", "/a/b/c", "/static/", "/x.php", "/a b", "/ä", "/A", "/a/b/")
 EXPRESSIONS = (r"\.php$", "^/a", "/b", "^/a/(?<n>.)", "B", r"\.(png|jpe?g)$", "^/([^/]+)/b$", r"^/a(/|$)", r"^(?!/a)", r"/\d+", "^/a[[:alpha:]]+",
                "(?:ab){1,2}")
