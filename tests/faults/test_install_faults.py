@@ -123,14 +123,14 @@ def test_a_vassal_that_crashes_on_import(web: Web) -> None:
 
 
 def test_a_secret_with_which_it_does_not_start(web: Web) -> None:
-    """What is on disk afterwards is what serves: the host may boot."""
+    """What is on disk afterwards is what serves: the host may boot. The right one stands in paths too, which must not be masked."""
     wanted = altered(web, 5, code={"path": "/srv/app05/current", "source": str(APPS / "keyed")}, secrets=[{"name": "KEY"}])
-    web.install(wanted, webstack_secrets={"app05": {"KEY": "right"}})
+    web.install(wanted, webstack_secrets={"app05": {"KEY": "app05"}})
     said = web.refused(wanted, webstack_secrets={"app05": {"KEY": "wrong"}})
     assert "service app05: its application does not load: ValueError: this key opens nothing" in said
     assert "wrong" not in said
     assert web.run("sh", "-c", "grep -rl wrong /etc/webstack; ls -R /etc/webstack | grep former", check=False) == ""
-    assert "changed=0" in web.install(wanted, webstack_secrets={"app05": {"KEY": "right"}})
+    assert "changed=0" in web.install(wanted, webstack_secrets={"app05": {"KEY": "app05"}})
     web.as_wanted(wanted)
 
 

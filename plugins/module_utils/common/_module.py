@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._paths import LOCK_FILE
 
@@ -95,6 +96,7 @@ class WebstackModule(ABC):
         self.check_mode: bool = module.check_mode
         self.changed = False
         self.settled = True  # in check mode: a real run would write nothing at all, not even notes of its own, which are no change to tell
+        self.own_words = False  # the result holds names and paths of ours alone, and no text that others wrote
         self.diffs: List[Dict[str, str]] = []
         self.result: Dict[str, Any] = {}
 
@@ -117,5 +119,9 @@ class WebstackModule(ABC):
         except OSError as exc:  # a full or read-only disk, a file that went away
             what = " ".join(str(name) for name in (exc.filename, exc.filename2) if name) or "the host"
             self.module.fail_json(msg="%s: %s" % (what, exc.strerror or exc), exception=traceback.format_exc(), **self.result)
+        if self.own_words:
+            # Ansible masks the values of secrets wherever they stand, also in a path that has the same word in it, and the next task would use that path.
+            self.result["invocation"] = {"module_args": remove_values(self.module.params, self.module.no_log_values)}
+            self.module.no_log_values = set()
         self.module.exit_json(changed=self.changed, diff=self.diffs, **self.result)
         raise AssertionError("exit_json returned")

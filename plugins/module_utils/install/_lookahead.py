@@ -60,6 +60,7 @@ class Lookahead(WebstackModule):
 
     def run(self) -> None:
         """See WebstackModule."""
+        self.own_words = True  # the modules' answers when they have nothing to do
         calls = [(call["module"], self._validated(call["module"], call["args"]), call["staged"]) for call in self.params["calls"]]
         self.params.clear()  # other modules' secrets are in it, which their own specs know
         answers: List[Dict[str, Any]] = []

@@ -89,6 +89,7 @@ class Webapps(WebstackModule):
     """The module's behaviour; see the documentation of webapps."""
 
     def run(self) -> None:
+        self.own_words = True
         self.services: List[Dict[str, Any]] = self.params["services"]
         names = [service["name"] for service in self.services]
         if len(set(names)) != len(names):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-if os.environ["KEY"] != "right":
+if os.environ["KEY"] != "app05":
     raise ValueError("this key opens nothing")
 
 
