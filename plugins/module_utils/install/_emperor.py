@@ -97,6 +97,10 @@ def program(emperor: int, seen: Mapping[int, _processes.Process]) -> str:
 _TRACEBACK = "Traceback (most recent call last):"
 
 
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(:|$)")
+"""The last line of a traceback: the exception's name, alone or with what it says."""
+
+
 def traceback_in(log: str) -> str:
     """The last Python traceback in a log, or an empty text. Pure."""
     lines = log.splitlines()
@@ -107,10 +111,10 @@ def traceback_in(log: str) -> str:
         return ""
     found = [lines[starts[-1]]]
     for line in lines[starts[-1] + 1:]:
-        if line.startswith(_TRACEBACK):
-            continue
-        found.append(line)
-        if line and not line[0].isspace():
+        last = _RAISED.match(line) is not None
+        if last or not line or line[0].isspace():  # all else was written by another worker meanwhile, such as a request's line
+            found.append(line)
+        if last:
             break
     return "\n".join(found)
 

@@ -81,3 +81,11 @@ def test_a_trial_loads_and_serves_nothing() -> None:
 def test_any_log_is_explained(log: str) -> None:
     problem = _emperor.explain(log)
     assert problem.reason and "\n" not in problem.reason
+
+
+def test_a_request_that_another_worker_logs_into_a_traceback_is_no_part_of_it() -> None:
+    log = "\n".join(["Traceback (most recent call last):", '  File "/srv/shop/wsgi.py", line 1, in <module>',
+                     "[pid: 1698|app: 0|req: 553/1009] 172.30.170.1 () {30 vars in 330 bytes} GET / => generated 11 bytes", "    import nothing",
+                     "*** Operational MODE ***", "ModuleNotFoundError: No module named 'nothing'", "unable to load app 0 (mountpoint='')"])
+    assert _emperor.explain(log).reason == "its application does not load: ModuleNotFoundError: No module named 'nothing'"
+    assert "req: 553" not in _emperor.traceback_in(log)
