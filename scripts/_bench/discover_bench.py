@@ -20,7 +20,7 @@ import sys
 import time
 
 from . import ROOT, BenchError, control, engine, hosts, say, setup_lock
-from .install_bench import PING, PLACE, Figure, line, table
+from .figures import PING, PLACE, Figure, finish, line
 from .timing import Series, measure, rounds
 
 HERE = ROOT / "scripts/_bench/discover-bench"
@@ -188,10 +188,5 @@ def main(words: list[str]) -> int:
     finally:
         if not options.keep:
             bench.clean()
-    print("\n" + table(bench.figures))
-    made = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)), "seconds": round(time.time() - started), "rounds": bench.count,
-            "cpus": os.cpu_count(), "suite": options.suite, "figures": [figure.told() for figure in bench.figures]}
-    path = PLACE / "discover.json"
-    path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-    print(f"\nmedians of {bench.count}; samples in {path.relative_to(ROOT)}")
+    finish("discover", bench.figures, started, bench.count, options.suite)
     return 0

@@ -20,39 +20,17 @@ import re
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from . import CACHE, ROOT, BenchError, control, engine, hosts, logged, output, say, setup_lock
+from . import ROOT, BenchError, control, engine, hosts, logged, output, say, setup_lock
+from .figures import PING, PLACE, Figure, finish, line
 from .timing import Series, measure, peak_memory, rounds
 
 HERE = ROOT / "scripts/_bench/install-bench"
-PLACE = CACHE / "bench"
 PARTS = ("tasks", "unchanged", "change", "first", "hosts")
 PREFIX = os.environ.get("WEBSTACK_HOST_PREFIX", "webstack") + "-bench"
 PACKAGES = ("python3", "python3-venv", "uwsgi-core", "uwsgi-plugin-python3", "nginx", "logrotate")
 TASKS_BOUND = 15
-PING = "- {hosts: all, gather_facts: false, tasks: [{ansible.builtin.ping: }]}\n"
-
-
-@dataclass
-class Figure:
-    """One line of the table. ``value`` is a ratio unless ``unit`` says otherwise; without a bound it is only stated."""
-
-    name: str
-    value: float
-    bound: float | None = None
-    unit: str = ""
-    samples: dict[str, list[float]] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the bound is kept, as printed: to two decimals."""
-        return self.bound is None or round(self.value, 2) <= self.bound
-
-    def told(self) -> dict[str, Any]:
-        """The figure for a file."""
-        return {**asdict(self), "ok": self.ok}
 
 
 class Bench:
@@ -242,19 +220,6 @@ class Bench:
             self.add(f"control node's peak memory (PSS), {len(hosts_of_run)} host{'s'[:len(hosts_of_run) > 1]}", peak, unit="MiB")
 
 
-def line(figure: Figure) -> str:
-    """A figure as a line of the table."""
-    value = f"{figure.value:.{1 if figure.unit == 's' else 0}f} {figure.unit}" if figure.unit else f"{figure.value:.2f}"
-    bound = "" if figure.bound is None else f"{figure.bound:g}"
-    word = "" if figure.bound is None else "ok" if figure.ok else "NOT ok"
-    return f"{figure.name:<88} {value:>10}  {bound:>6}  {word}".rstrip()
-
-
-def table(figures: list[Figure]) -> str:
-    """All figures."""
-    return "\n".join([f"{'figure':<88} {'value':>10}  {'bound':>6}", *(line(figure) for figure in figures)])
-
-
 def _options(words: list[str]) -> argparse.Namespace:
     parse = argparse.ArgumentParser(prog="./scripts/bench install", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("--quick", action="store_true")
@@ -299,10 +264,5 @@ def main(words: list[str]) -> int:
         _run(bench, set(options.only))
     finally:
         bench.clean()
-    print("\n" + table(bench.figures))
-    made = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)), "seconds": round(time.time() - started), "rounds": bench.count,
-            "cpus": os.cpu_count(), "suite": options.suite, "figures": [figure.told() for figure in bench.figures]}
-    path = PLACE / "install.json"
-    path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-    print(f"\nratios of medians of {bench.count}; samples in {path.relative_to(ROOT)}")
+    finish("install", bench.figures, started, bench.count, options.suite)
     return 0
