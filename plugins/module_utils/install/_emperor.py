@@ -136,7 +136,7 @@ def explain(log: str) -> Problem:
 def trial_text(content: str) -> str:
     """A vassal's text with nothing left but what loads its application. Pure."""
     kept = []
-    for line in content.splitlines():
+    for line in content.partition("\n[x-webstack]")[0].splitlines():  # our notes: what is added below belongs to the section before them
         key = line.partition("=")[0].strip()
         if "=" not in line or not _LEFT_OUT.match(key):
             kept.append(line)

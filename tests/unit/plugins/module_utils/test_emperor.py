@@ -89,3 +89,8 @@ def test_a_request_that_another_worker_logs_into_a_traceback_is_no_part_of_it() 
                      "*** Operational MODE ***", "ModuleNotFoundError: No module named 'nothing'", "unable to load app 0 (mountpoint='')"])
     assert _emperor.explain(log).reason == "its application does not load: ModuleNotFoundError: No module named 'nothing'"
     assert "req: 553" not in _emperor.traceback_in(log)
+
+
+def test_what_a_trial_adds_is_in_uwsgi_s_own_section() -> None:
+    text = _emperor.trial_text("[uwsgi]\nmodule = shop\n\n[x-webstack]\nstate = /srv/shop/data\n")
+    assert "x-webstack" not in text and text.index("need-app = true") > text.index("module = shop")
