@@ -372,9 +372,9 @@ def hosts(site: Site) -> Iterator[str]:
     for name in site.names:
         if name.startswith("~"):
             yield from example(name[1:])
-        else:
+        elif name.strip("_"):  # "_" is nobody's name: a server has it that takes what no other one takes
             yield re.sub(r"\.\*$", ".test", "www" + name[1:] if name.startswith("*.") else name.lstrip("."))
-    yield "localhost"
+    yield from ("localhost", *(name for name in site.names if name and not name.strip("_")))
 
 
 class Requests:

@@ -146,3 +146,10 @@ def test_reading_grows_with_the_sites_only() -> None:
         return time.process_time() - start
     small = min(seconds(100), seconds(100))
     assert seconds(800) < 16 * small
+
+
+def test_a_server_for_everything_else_is_asked_by_no_name() -> None:
+    nginx = parse('server { listen 80; server_name b.test; } server { listen 80 default_server; server_name _ ""; } '
+                  "server { listen 81; server_name _ c.test; }")
+    requests = nginx_choice.Requests(nginx.sites)
+    assert [requests.url(site) for site in nginx.sites] == ["http://b.test/", "http://localhost/", "http://c.test:81/"]
