@@ -205,8 +205,9 @@ def _told(instance: Instance) -> Dict[str, str]:
 
 
 def _listening(master: Process, sockets: Sockets) -> Set[str]:
-    found = {sockets.unix_listening[inode] for inode in master.inodes if inode in sockets.unix_listening}
-    return found | {sockets.tcp[inode].local for inode in master.inodes if inode in sockets.tcp and sockets.tcp[inode].listening}
+    """Where it listens; a socket that has been renamed over its seam since is at the seam."""
+    found = {sockets.tcp[inode].local for inode in master.inodes if inode in sockets.tcp and sockets.tcp[inode].listening}
+    return found | set(_paths.as_configured([sockets.unix_listening[inode] for inode in master.inodes if inode in sockets.unix_listening]))
 
 
 def is_emperor(instance: Instance) -> bool:

@@ -112,8 +112,7 @@ def differences(config: _uwsgi_config.Config, start: str, running: Running) -> L
 
 def _sockets(config: _uwsgi_config.Config, start: str, running: Running) -> List[str]:
     wanted = {address(resolved(config, _uwsgi_config.text(option)), start) for option in _uwsgi_config.sockets(config)}
-    missing = sorted(item for item in wanted if not item.startswith("fd:") and "fd://" not in item and not any(
-        same(item, other) or other == item + ".host" for other in running.listening))
+    missing = sorted(item for item in wanted if "fd:" not in item and not any(same(item, other) for other in running.listening))
     if not missing or not running.listening or any(item.endswith(":0") or "@(" in item for item in missing):
         return []
     return ["its configuration says socket %s, but the running process listens at %s" % (", ".join(missing), ", ".join(sorted(running.listening)))]

@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
+import socket
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths, _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _uwsgi_config
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_uwsgi, _uwsgi_config
 
 
 class Definition(NamedTuple):
@@ -34,14 +34,14 @@ def read_config(service: Mapping[str, Any], seam: str) -> _uwsgi_config.Config:
     master = listener([seam, _paths.beside(seam)])
     if master is None:
         raise WebstackError("service %s: no uWSGI on the host listens at %s; start it, or run discover again" % (service["name"], seam))
-    manager = service["uwsgi"].get("manager", {})
-    if manager.get("kind") == "emperor":
-        vassal = manager["vassal"]
-        return _uwsgi_config.effective([], os.path.dirname(vassal), master.environ, _read, vassal=vassal)
-    cwd = "/"
-    if manager.get("unit"):
-        cwd = run(["systemctl", "show", "--property=WorkingDirectory", "--value", manager["unit"]]).stdout.strip().lstrip("!") or "/"
-    return _uwsgi_config.effective(_paths.as_configured(master.argv), cwd, master.environ, _read)
+    # as discover reads it: with what an emperor gives its vassals, in the directory of the start
+    table = _proc.processes()
+    units = _evidence_uwsgi.unit_properties([table[master.pid].unit] if master.pid in table else [])
+    serving, _emperors = _evidence_uwsgi.instances(table, units, socket.gethostname(), _proc.Sockets())
+    found = next((item for item in serving if item.master.pid == master.pid), None)
+    if found is None:
+        raise WebstackError("service %s: the uWSGI that listens at %s ended while it was looked at; run again" % (service["name"], seam))
+    return found.config
 
 
 def socket_definition(service: Mapping[str, Any], seam: str) -> Definition:
