@@ -67,6 +67,8 @@ def sockets(instance: _evidence_uwsgi.Instance) -> List[Dict[str, str]]:
         place = _uwsgi_config.locate_value(instance.config, option.key, value)
         # the command line is a place too, as long as it names the socket itself
         fixed = place.problem if place.file is None and place.raw != value or place.file is not None and place.line == 0 else ""
+        if place.file in instance.shared:
+            fixed = "it is written in %s, which other instances read too; write it in the service's own file" % place.file
         if _uwsgi_running.foreign(option.raw):
             fixed = "%s gives its address, which only uWSGI asks; write the address itself there" % option.raw
         if not address.startswith(("/", "@")) and ":" not in address:

@@ -9,6 +9,7 @@ import glob
 import os
 import re
 import subprocess
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
@@ -40,6 +41,8 @@ class Instance:
     """Addresses at which its master listens: paths and HOST:PORT."""
     inherited: List[str] = field(default_factory=list)
     """Those of them that no option names and that speak the uwsgi protocol."""
+    shared: Set[str] = field(default_factory=set)
+    """Files of its configuration that others read too."""
     given: str = ""
     """Who opens its socket for it; empty when it does so itself."""
     blind: List[str] = field(default_factory=list)
@@ -144,7 +147,9 @@ def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostn
         _uwsgi_running.tell(found[master.pid].config, _told(found[master.pid]))
     emperors = [item for item in found.values() if is_emperor(item)]
     serving = [item for item in found.values() if not is_emperor(item) or _uwsgi_config.sockets(item.config)]
+    readers = Counter(path for item in found.values() for path in item.config.files)
     for item in serving:
+        item.shared = {path for path in item.config.files if readers[path] > 1}
         if not item.vassal and not item.reason:
             _manager(item, units, table, [other for other in found.values() if other.unit == item.unit and not other.emperor])
         if item.reason:
