@@ -20,7 +20,7 @@ import sys
 import time
 
 from . import ROOT, BenchError, control, engine, hosts, say, setup_lock
-from .figures import PING, PLACE, Figure, finish, line
+from .figures import Figure, Measured, finish, line
 from .timing import Series, measure, rounds
 
 HERE = ROOT / "scripts/_bench/discover-bench"
@@ -31,24 +31,14 @@ RATE = 100
 """Requests a second of the load."""
 
 
-class Bench:
+class Bench(Measured):
     """The hosts, the runs, and the figures."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.count = 2 if options.quick else 5
-        self.figures: list[Figure] = []
-        self.work = PLACE / "discover"
-        self.work.mkdir(parents=True, exist_ok=True)
-        (self.work / "ping.yml").write_text(PING, encoding="utf-8")
-        self._made: list[str] = []
+    prefix, place = PREFIX, "discover"
 
     def host(self, name: str) -> str:
         """A fresh host."""
-        container = f"{PREFIX}-{name}"
-        hosts.remove(container)
-        self._made.append(container)
-        hosts.start(container, self.options.suite)
+        container = self.started(name)
         variables = {"ansible_host": container, "ansible_connection": "community.docker.docker", "ansible_python_interpreter": "/usr/bin/python3"}
         (self.work / f"{container}.json").write_text(json.dumps({"all": {"hosts": {name: variables}}}), encoding="utf-8")
         return container
@@ -58,11 +48,6 @@ class Bench:
         say(f"{container}: {services} vassals, {sites} sites")
         program = (HERE / "make.py").read_text(encoding="utf-8")
         measure(["docker", "exec", container, "python3", "-c", program, str(services), str(sites)])
-
-    def clean(self) -> None:
-        """Remove every host that was made."""
-        for name in self._made:
-            hosts.remove(name)
 
     def argv(self, container: str, playbook: str, *flags: str) -> list[str]:
         """An ansible-playbook command on one host."""

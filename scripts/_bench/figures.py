@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from . import CACHE, ROOT
+from . import CACHE, ROOT, hosts
 
 PLACE = CACHE / "bench"
 PING = "- {hosts: all, gather_facts: false, tasks: [{ansible.builtin.ping: }]}\n"
@@ -33,6 +34,35 @@ class Figure:
     def told(self) -> dict[str, Any]:
         """The figure for a file."""
         return {**asdict(self), "ok": self.ok}
+
+
+class Measured:
+    """What every benchmark has: its options, rounds and figures, a directory of its own, and the hosts that it has made."""
+
+    prefix: str
+    place: str
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.count = 2 if options.quick else 5
+        self.figures: list[Figure] = []
+        self.work = PLACE / self.place
+        self.work.mkdir(parents=True, exist_ok=True)
+        (self.work / "ping.yml").write_text(PING, encoding="utf-8")
+        self._made: list[str] = []
+
+    def started(self, name: str, *flags: str, image: str = "") -> str:
+        """A fresh host; its container's name."""
+        container = f"{self.prefix}-{name}"
+        hosts.remove(container)
+        self._made.append(container)
+        hosts.start(container, self.options.suite, *flags, image=image)
+        return container
+
+    def clean(self) -> None:
+        """Remove every host that was made."""
+        for name in self._made:
+            hosts.remove(name)
 
 
 def line(figure: Figure) -> str:

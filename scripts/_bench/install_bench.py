@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import ROOT, BenchError, control, engine, hosts, logged, output, say, setup_lock
-from .figures import PING, PLACE, Figure, finish, line
+from .figures import Figure, Measured, finish, line
 from .timing import Series, measure, peak_memory, rounds
 
 HERE = ROOT / "scripts/_bench/install-bench"
@@ -33,18 +33,14 @@ PACKAGES = ("python3", "python3-venv", "uwsgi-core", "uwsgi-plugin-python3", "ng
 TASKS_BOUND = 15
 
 
-class Bench:
+class Bench(Measured):
     """The hosts, the arguments of the runs, and the figures."""
 
+    prefix, place = PREFIX, "work"
+
     def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.count = 2 if options.quick else 5
-        self.figures: list[Figure] = []
-        self.work = PLACE / "work"
-        self.work.mkdir(parents=True, exist_ok=True)
-        (self.work / "ping.yml").write_text(PING, encoding="utf-8")
+        super().__init__(options)
         self._wheel()
-        self._made: list[str] = []
 
     # The hosts.
 
@@ -64,10 +60,7 @@ class Bench:
 
     def host(self, name: str, *flags: str) -> str:
         """A fresh host without a network, with everything local that an install needs."""
-        container = f"{PREFIX}-{name}"
-        hosts.remove(container)
-        self._made.append(container)
-        hosts.start(container, self.options.suite, *flags)
+        container = self.started(name, *flags)
         self.on(container, "apt-get", "-qq", "install", "--download-only", "--yes", "--no-install-recommends", *PACKAGES)
         logged(["docker", "network", "disconnect", "bridge", container], "bench", hint="")
         copies = [(f"{HERE}/.", "/opt/bench"), (f"{self.work}/wheels", "/opt/wheels"), (f"{self.work}/requirements.txt", "/opt/bench/requirements.txt"),
@@ -84,11 +77,7 @@ class Bench:
         logged(["docker", "commit", origin, image], "bench", hint="")
         names = []
         for number in range(count):
-            name = f"{PREFIX}-clone{number}"
-            hosts.remove(name)
-            self._made.append(name)
-            hosts.start(name, self.options.suite, "--network", "none", image=image)
-            names.append(name)
+            names.append(self.started(f"clone{number}", "--network", "none", image=image))
         return names
 
     @staticmethod
@@ -98,8 +87,7 @@ class Bench:
 
     def clean(self) -> None:
         """Remove every host that was made."""
-        for name in self._made:
-            hosts.remove(name)
+        super().clean()
         output(["docker", "image", "rm", "--force", f"{PREFIX}:clone"])
 
     # The runs.

@@ -48,10 +48,11 @@ def package(directory: str, name: str) -> str:
 
 def text_of(path: str) -> Optional[str]:
     """A file's text, compressed or not."""
-    for name, opened in ((path, open), (path + ".gz", gzip.open)):
+    for name in (path, path + ".gz"):
         if os.path.isfile(name):
-            with opened(name, "rb") as handle:  # type: ignore[operator]
-                return str(handle.read().decode("utf-8", "replace"))
+            with open(name, "rb") as handle:
+                data = handle.read()
+            return (data if name == path else gzip.decompress(data)).decode("utf-8", "replace")
     return None
 
 
