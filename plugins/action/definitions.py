@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gantry.webstack.plugins.filter.install import complaint
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
     def _check_role(self, role: str, task_vars: dict[str, Any]) -> None:
         """What Ansible does in a task of its own before each role: its variables against its argument_specs."""
         try:
-            spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+            spec = yaml_load((ROLES / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
         except OSError as exc:
             raise AnsibleActionFail(f"definitions: there is no role {role!r} in this collection") from exc
         given = {name: self._templar.template(task_vars[name]) for name in spec if name in task_vars}

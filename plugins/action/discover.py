@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import model, plan_file, plan_text, planner, report, strict
+from ansible_collections.gantry.webstack.plugins.plugin_utils import model, plan_dir, plan_file, plan_store, plan_text, planner, report, report_parity, strict
 
 
 class ActionModule(ActionBase):
@@ -35,39 +34,64 @@ class ActionModule(ActionBase):
             "reuse": {"type": "bool", "default": False},
             "kept": {"type": "list", "elements": "dict", "default": [], "options": {
                 "what": {"type": "str", "required": True}, "reason": {"type": "str", "required": True}, "kind": {"type": "str"}}},
+            **plan_store.OPTIONS,
         })
-        folder, name = os.path.abspath(os.path.expanduser(options["dir"])), _file_name(options["host"])
-        path, page, index, last = (os.path.join(folder, *parts) for parts in (
-            (f"{name}.yml",), (f"{name}.html",), ("index.html",), (plan_file.DISCOVERED, f"{name}.yml")))
-        result.update(path=path, report=page, index=index)
+        folder, name = os.path.abspath(os.path.expanduser(options["dir"])), plan_dir.file_name(options["host"])
+        result.update({key: os.path.join(folder, file) for key, file in (("path", f"{name}.yml"), ("report", f"{name}.html"), ("index", "index.html"))})
         try:
-            if options["reuse"] and os.path.exists(path):
-                plan = model.loads(_read(path) or "", path)
-                return {**result, "changed": False, "plan": plan, "reused": True, "ledger": [], "edits": [], "conflicts": [],
-                        "summary": planner.summary(plan), "refusal": strict.refusal(options["host"], plan.get("unexplained", []), page)}
-            kept = [{key: value for key, value in item.items() if value is not None} for item in options["kept"]]
-            evidence = self._evidence(task_vars, result)
-            found, entries = planner.explain(options["host"], evidence, kept)
-            before, base = _read(path), _read(last)
-            update = plan_file.update(found, before, base, path, last)
-        except (model.ModelError, planner.PlanError) as exc:
+            store = plan_store.store(options["store"], options["store_auth"], name, plan_store.asker(self, task_vars))
+            sync = plan_store.Sync(folder, name, store, self._task.check_mode)
+            try:
+                sync.take()
+                found = (self._reused if options["reuse"] else self._made)(sync, options, task_vars, result)
+                found["changed"] |= sync.keep(found.pop("handed"))
+            finally:
+                if store is not None:
+                    store.close()
+        except (model.ModelError, planner.PlanError, plan_store.StoreError) as exc:
             raise AnsibleActionFail(str(exc)) from exc
-        plan = update.plan
+        plan = found["plan"]
+        verdicts = {service["name"]: str(service.get("fit", {}).get("verdict", "")) for service in plan["services"]}
+        return {**result, **found, "where": sync.where, "verdicts": verdicts,
+                "refusal": strict.refusal(options["host"], plan.get("unexplained", []), result["report"])}
+
+    def _reused(self, sync: plan_store.Sync, options: dict[str, Any], task_vars: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        """The plan that is there, as it is; a new one when none is. ``handed`` is what goes into a store, by name."""
+        text = sync.read(f"{sync.host}.yml")
+        if text is None:
+            return self._made(sync, options, task_vars, result)
+        plan = model.loads(text, result["path"])
+        return {"changed": False, "plan": plan, "reused": True, "ledger": [], "edits": [], "conflicts": [], "summary": planner.summary(plan),
+                "handed": sync.files or {}}
+
+    def _made(self, sync: plan_store.Sync, options: dict[str, Any], task_vars: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        """The plan of the host as it is now, with the edits of the plan that is there."""
+        folder, name, path = sync.folder, sync.host, result["path"]
+        last = os.path.join(plan_file.DISCOVERED, f"{name}.yml")
+        kept = [{key: value for key, value in item.items() if value is not None} for item in options["kept"]]
+        evidence = self._evidence(task_vars, result)
+        found, entries = planner.explain(options["host"], evidence, kept)
+        before, base = sync.read(f"{name}.yml"), sync.read(last)
+        update = plan_file.update(found, before, base, path, os.path.join(folder, last))
         lasting = [{key: value for key, value in entry.items() if key != "next"} for entry in entries]  # the page stays the same from run to run
-        shown = report.page(plan, lasting, evidence.get("sizes"), update.edits, f"{name}.yml")
-        wanted = {path: update.text, last: update.base, page: shown, os.path.join(folder, plan_text.SCHEMA): _schema()}
+        parity = sync.read(report_parity.file_name(name))
+        shown = report.page(update.plan, lasting, evidence.get("sizes"), update.edits, f"{name}.yml", report_parity.loads(parity))
+        own = {f"{name}.yml": update.text, last: update.base, f"{name}.html": shown}
+        wanted = {**{os.path.join(folder, file): text for file, text in own.items()}, os.path.join(folder, plan_text.SCHEMA): _schema()}
         with _alone(folder, write=not self._task.check_mode):
-            wanted[index] = plan_file.index({**_plans(folder), f"{name}.yml": update.text}, _read(index), {f"{name}.yml": plan})
-            differing = [file for file, text in wanted.items() if _read(file) != text]
+            wanted[result["index"]] = plan_file.index({**_plans(folder), f"{name}.yml": update.text}, plan_dir.read(result["index"]),
+                                                      {f"{name}.yml": update.plan})
+            differing = [file for file, text in wanted.items() if plan_dir.read(file) != text]
             if not self._task.check_mode:
-                _write({file: wanted[file] for file in differing})
+                plan_dir.write({file: wanted[file] for file in differing})
+        if sync.store is not None:  # the directory may be new in each run: a change is one of what lasts
+            differing = [os.path.join(folder, file) for file, text in own.items() if sync.read(file) != text]
         result.setdefault("warnings", []).extend(plan_file.warnings(update.conflicts, path, base is not None))
-        result.update(changed=bool(differing), plan=plan, reused=False, ledger=entries, edits=update.edits, conflicts=update.conflicts,
-                      summary=[*planner.summary(plan, entries), *plan_file.summary(update)],
-                      refusal=strict.refusal(options["host"], plan.get("unexplained", []), page))
         if differing:
             result["diff"] = _diff(path, before or "", update.text, [file for file in differing if file != path])
-        return result
+        return {"changed": bool(differing), "plan": update.plan, "reused": False, "ledger": entries, "edits": update.edits, "conflicts": update.conflicts,
+                "summary": [*planner.summary(update.plan, entries), *plan_file.summary(update)],
+                "handed": {**(sync.files or {}), **own}}
 
     def _evidence(self, task_vars: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         found = self._execute_module(module_name="gantry.webstack.evidence_info", module_args={}, task_vars=task_vars)
@@ -77,12 +101,6 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(found.get("msg") or "the host's evidence could not be collected"), result={
                 key: found[key] for key in ("exception", "module_stderr", "module_stdout", "rc") if key in found})
         return found["evidence"]
-
-
-def _file_name(host: str) -> str:
-    """A host's name as a file name: an inventory name may hold a slash, and one page is everybody's."""
-    name = host.replace(os.sep, "_").lstrip(".") or "host"
-    return f"{name}_" if name == "index" else name
 
 
 def _schema() -> str:
@@ -123,33 +141,3 @@ def _diff(path: str, before: str, after: str, others: list[str]) -> list[dict[st
     """How the plan changes; of the files that are made from it, that they change."""
     found = [{"before_header": path, "after_header": path, "before": before, "after": after}] if before != after else []
     return found + ([{"prepared": "".join(f"changes, too: {name}\n" for name in others)}] if others else [])
-
-
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise AnsibleActionFail(f"{path} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise AnsibleActionFail(f"{path} cannot be read: it is not UTF-8") from exc
-
-
-def _write(files: dict[str, str]) -> None:
-    """Write each file whole or not at all."""
-    for path, text in files.items():
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            handle, part = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".webstack-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    stream.write(text)
-                os.chmod(part, 0o644)
-                os.replace(part, path)
-            except BaseException:
-                os.unlink(part)
-                raise
-        except OSError as exc:
-            raise AnsibleActionFail(f"{path} cannot be written on the control node: {exc.strerror}") from exc

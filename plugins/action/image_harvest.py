@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import sbom
+from ansible_collections.gantry.webstack.plugins.plugin_utils import sbom, source_pack
+from ansible_collections.gantry.webstack.plugins.plugin_utils.progress_watch import Watched
 
 
-class ActionModule(ActionBase):
+class ActionModule(Watched):
     """One call of the module."""
 
     TRANSFERS_FILES = False
@@ -25,6 +25,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         args = dict(self._task.args)
         folder = args.pop("sbom_dir", None)
+        args["locks"] = self._locks(args)
         result = self._execute_module(module_name="gantry.webstack.image_harvest", module_args=args, task_vars=task_vars)
         if folder and not result.get("failed"):
             services = {service["name"]: service for service in args["services"]}
@@ -33,6 +34,20 @@ class ActionModule(ActionBase):
                 if self._write(Path(image["sbom"]), sbom.text(services[image["service"]], image, result["system"])):
                     result["changed"] = True
         return result
+
+    def _locks(self, args: dict[str, Any]) -> dict[str, str]:
+        """The locks of services whose images are built on a base or have their virtual environment anew, by service."""
+        found = {}
+        for service in args.get("services") or []:
+            lock = service.get("python", {}).get("requirements")
+            container = service.get("container", {})
+            if lock and (args.get("base") or container.get("base") or container.get("venv") == "rebuilt"):
+                path = source_pack.find(lock, self._loader.get_basedir())
+                try:
+                    found[service["name"]] = path.read_text(encoding="utf-8")
+                except OSError as exc:
+                    raise AnsibleActionFail(f"service {service['name']}: python.requirements {str(path)!r} cannot be read: {exc.strerror}") from exc
+        return found
 
     def _write(self, path: Path, text: str) -> bool:
         """Whether the file did not say so before."""

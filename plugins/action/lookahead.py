@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -24,6 +25,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look, and keep the answers of the modules that have nothing to do, by what their calls are known by."""
         result = super().run(tmp, task_vars)
+        gc.freeze()  # see PhaseAction.module
         calls = self._calls(self._task.args)
         found = self._execute_module(module_name="gantry.webstack.lookahead", task_vars=task_vars, module_args={
             "calls": [{**call, "args": self._arguments(call["module"], call["args"])} for call in calls]})

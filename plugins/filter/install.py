@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -42,14 +41,14 @@ def _speaking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def complete(services: list[model.Service], releases: Mapping[str, str] | None = None) -> list[model.Service]:
     """Validate and complete service definitions; ``releases`` as ``webapp_release`` has them."""
-    return copy.deepcopy(_completed(json.dumps([services, plain(releases or {})])))
+    return json.loads(_completed(json.dumps([services, plain(releases or {})])))
 
 
 @functools.lru_cache(maxsize=4)
-def _completed(given: str) -> list[model.Service]:
-    """One task asks for the same services several times."""
+def _completed(given: str) -> str:
+    """One task asks for the same services several times. As JSON, which is copied faster than what it stands for."""
     services, releases = json.loads(given)
-    return install_args.check(install_args.pinned(model.complete_all(services), releases))
+    return json.dumps(install_args.check(install_args.pinned(model.complete_all(services), releases)))
 
 
 def complaint(services: list[model.Service], secrets: install_args.Secrets | None = None, releases: Mapping[str, str] | None = None) -> str:

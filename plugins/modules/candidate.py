@@ -12,10 +12,14 @@ version_added: 0.1.0
 description:
   - Starts a container for each service from its harvested image, on a UNIX socket of its own beside the host's, and waits until it is healthy.
   - The container runs as the service's own user, with a read-only root, no capabilities, C(no-new-privileges) and only the network it needs.
-  - Requests still go to the host. A candidate that does not become healthy is removed, and its last words are in the error.
+  - Requests still go to what serves. A candidate that does not become healthy is removed, and its last words are in the error.
 extends_documentation_fragment:
   - gantry.webstack._attributes
+  - gantry.webstack._attributes.action
 attributes:
+  action:
+    support: full
+    details: Shows copies of state while they go on.
   check_mode:
     support: full
     details: Says which services would get a candidate.
@@ -37,7 +41,20 @@ options:
     description: What M(gantry.webstack.image_harvest) returned; C(service) and C(id) are used.
     type: list
     elements: dict
-    required: true
+    default: []
+  image:
+    description:
+      - An image that is kept on the host, instead of O(images), with O(beside=container). C(previous) is the one before the one that runs, and each
+        run goes one back; its id, the beginning of it, or its tag names one.
+      - The service runs by the definition it had with this image. Since it has served before, the switch may follow without parity.
+    type: str
+  beside:
+    description:
+      - V(host) takes the services that the host serves. V(container) takes those that a container serves, and starts the next version beside it;
+        it is left out where the newest version runs.
+    type: str
+    choices: [host, container]
+    default: host
   edge:
     description: The plan's C(edge); nginx's group must reach the container's socket.
     type: dict
@@ -57,6 +74,12 @@ EXAMPLES = r"""
     services: "{{ plan.services }}"
     images: "{{ harvested.images }}"
     edge: "{{ plan.edge }}"
+
+- name: Start the former version beside the one that runs
+  gantry.webstack.candidate:
+    services: "{{ plan.services }}"
+    image: previous
+    beside: container
 """
 
 RETURN = r"""
@@ -71,6 +94,12 @@ candidates:
       image: sha256:4e5f...
       slot: 3f2a9c01b2d4
       socket: /run/webstack/shop/3f2a9c01b2d4.sock
+copied:
+  description: The services whose state has been copied to volumes while the host serves, and how many bytes. The switch copies what changes until then.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"service": "shop", "volumes": ["webstack-shop-media-1f0c9a"], "bytes": 1048576}]
 log:
   description: The last lines of the container that did not become healthy.
   returned: failure
@@ -88,7 +117,9 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "services": {"type": "list", "elements": "dict", "required": True},
-            "images": {"type": "list", "elements": "dict", "required": True},
+            "images": {"type": "list", "elements": "dict", "default": []},
+            "image": {"type": "str"},
+            "beside": {"type": "str", "choices": ["host", "container"], "default": "host"},
             "edge": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 60},
         },

@@ -64,11 +64,25 @@ options:
       kind:
         description: Only entries of this kind, such as C(unit), C(cron) or C(listener). Blind spots are explained with C(blind) here only.
         type: str
+  store:
+    description:
+      - Where plan and report are kept when the control node's disk is not, as in AWX. V(host), or a git repository; see M(gantry.webstack.plan_store).
+      - What is kept there is taken over first, so that edits are merged as ever; what changes goes there.
+      - A plan that was edited both in O(dir) and in the store since they were the same is refused.
+    type: raw
+    default: ""
+    version_added: 0.2.0
+  store_auth:
+    description: Credentials of a store in a git repository; see M(gantry.webstack.plan_store).
+    type: dict
+    default: {}
+    version_added: 0.2.0
 requirements:
   - crossplane, jsonschema, jmespath on the control node
   - root on the target; without it much is not seen, and each blind spot is listed
 seealso:
   - module: gantry.webstack.evidence_info
+  - module: gantry.webstack.plan_store
 """
 
 EXAMPLES = r"""
@@ -83,6 +97,12 @@ EXAMPLES = r"""
     kept:
       - what: "mystery.service*"
         reason: Measures the room's temperature, belongs to the facility team
+
+- name: Keep the plan on the host itself, for a next run on another control node
+  become: true
+  gantry.webstack.discover:
+    dir: /tmp/webstack-plans
+    store: host
 
 - name: Take the plan that a person has edited
   become: true
@@ -113,6 +133,16 @@ index:
   returned: success
   type: str
   sample: /home/ops/webstack-plans/index.html
+where:
+  description: Where the next run finds the plan. The file on the control node, or its place in the store.
+  returned: success
+  type: str
+  sample: host:/var/lib/webstack/.plans/web1.yml
+verdicts:
+  description: By service, whether it can be converted. C(ready), C(remarks) or C(blocked).
+  returned: success
+  type: dict
+  sample: {"shop": "ready"}
 edits:
   description: Where the plan says something else than was found, because a person has edited it; empty when the plan was reused.
   returned: success

@@ -14,6 +14,7 @@ description:
     time zones, CA certificates, the service's accounts, its virtual environment byte for byte, and its code.
   - Services with the same interpreter share their first layer, those with the same uWSGI on it their second.
   - Building takes no registry, no network, no package manager and no temporary file. The same files give the same image id.
+  - A service that runs in a container and whose host stack was decommissioned is passed over.
   - State, secrets and files that are mounted are empty places in the image. A secret's value in any file of an image stops the module.
 options:
   services:
@@ -22,6 +23,21 @@ options:
     type: list
     elements: dict
     required: true
+  base:
+    description:
+      - A base image, such as C(debian:bookworm-slim) or one of a registry of your own, on which the images are built by the engine and a Dockerfile
+        instead; C(container.base) of a service says so for it alone. It is the same distribution's as the host's.
+      - The Dockerfile pins the packages to the host's versions, makes the virtual environment from the lock that C(python.requirements) names
+        (a file on the control node, with hashes), and takes the service's own files from the host. The result has its text.
+      - An image that was built of the very same context is not built again; a base that moves under its name is not looked at, so name it by digest or release.
+    type: str
+  wheel_dir:
+    description: A directory on the managed host with the lock's wheels, for builds on a base. pip asks no index then.
+    type: path
+  locks:
+    description: The text of the lock of each service whose image is built on a base, by name. Read on the control node from C(python.requirements).
+    type: dict
+    default: {}
   sbom_dir:
     description:
       - A directory on the control node for the images' bills of materials (CycloneDX 1.5), C(SERVICE.cdx.json) each; none is written without it.
@@ -69,6 +85,11 @@ notes:
 """
 
 EXAMPLES = r"""
+- name: Build them on a base, with packages and distributions anew
+  gantry.webstack.image_harvest:
+    services: "{{ (lookup('ansible.builtin.file', 'webstack-plans/web1.yml') | from_yaml).services }}"
+    base: registry.example.org/debian:bookworm-slim
+
 - name: Build the images of every service in a plan
   gantry.webstack.image_harvest:
     services: "{{ (lookup('ansible.builtin.file', 'webstack-plans/web1.yml') | from_yaml).services }}"
@@ -76,7 +97,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: One item per service, in the order of O(services).
+  description: One item per service, in the order of O(services); none for one that is decommissioned.
   returned: success
   type: list
   elements: dict
@@ -113,6 +134,11 @@ images:
       elements: dict
       returned: always
       sample: [{"name": "libssl3", "version": "3.0.17-1~deb12u2", "architecture": "amd64"}]
+    dockerfile:
+      description: What the image was built by.
+      type: str
+      returned: for an image on a base
+      sample: "ARG BASE=debian:bookworm-slim"
     registry:
       description: The image's C(reference) by digest in O(registry), and whether it was C(pushed) by this run.
       type: dict
@@ -143,13 +169,13 @@ system:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.image._image import SPEC, ImageHarvest
+from ansible_collections.gantry.webstack.plugins.module_utils.image._built import SPEC, Images
 
 
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    ImageHarvest(module).execute()
+    Images(module).execute()
 
 
 if __name__ == "__main__":

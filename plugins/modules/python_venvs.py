@@ -18,7 +18,7 @@ description:
   - Every interpreter is looked for before anything is touched; one that is not there fails with what is available.
   - An environment is also built anew when its interpreter is another one, or another minor version.
   - Indexes and their credentials reach pip and uv in their environment, never on a command line, and are hidden in every message.
-  - The environment of a service whose journal says that it runs in a container is left alone.
+  - The environment of a service whose journal says that it runs in a container is left alone, unless O(deploy=true).
 extends_documentation_fragment:
   - gantry.webstack._attributes
   - gantry.webstack._attributes.action
@@ -122,6 +122,11 @@ options:
     description: Whether the directories with wheels are on the target.
     type: bool
     default: false
+  deploy:
+    description: Whether environments of services that run in containers are made too, for the image of their next release.
+    type: bool
+    default: false
+    version_added: 0.2.0
   wheel_pack:
     description: The wheels that were sent. The control node's half sets it.
     type: path

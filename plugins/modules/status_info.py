@@ -94,8 +94,49 @@ services:
       type: str
       returned: when it has one
       sample: sha256:6f1d3c0f4b0e7c58a4b3d6f1d3c0f4b0e7c58a4b3d6f1d3c0f4b0e7c58a4b3d6
+    images:
+      description: The images that are kept to go back to, the oldest first, each with its C(id), C(tag), when it was taken up and whether it runs.
+      type: list
+      elements: dict
+      returned: when it was ever moved
+      sample: [{"id": "sha256:6f1d3c0f4b0e", "tag": "webstack/shop:6f1d3c0f4b0e", "since": "2026-11-24T10:11:12Z", "current": true}]
+    host_stack:
+      description: Whether its processes on the host can be started, C(ready), or were C(decommissioned) or C(purged).
+      type: str
+      returned: when it was ever moved
+      sample: ready
     since:
       description: When requests went there, in UTC.
+      type: str
+      returned: when it was ever moved
+      sample: "2026-11-24T10:11:12Z"
+edge:
+  description: nginx itself; of one that was never moved, only that it is on the host is known.
+  returned: success
+  type: dict
+  contains:
+    runtime:
+      description: Where it runs, C(host) or C(container).
+      type: str
+      returned: always
+      sample: container
+    phase:
+      description: How far its last move has come; C(switching) and C(returning) are finished by the next run of convert or rollback.
+      type: str
+      returned: always
+      sample: switched
+    problem:
+      description: What is wrong with its container, empty when nothing is.
+      type: str
+      returned: always
+      sample: ""
+    container:
+      description: Its container's name. With it come C(image), C(state), C(health) and C(restarts), as of services.
+      type: str
+      returned: when it has one
+      sample: webstack.edge-0123456789ab
+    since:
+      description: When it moved, in UTC.
       type: str
       returned: when it was ever moved
       sample: "2026-11-24T10:11:12Z"

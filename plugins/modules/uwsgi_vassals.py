@@ -179,7 +179,8 @@ put_back:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vassals import SPEC, UwsgiVassals
+from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vassals import UwsgiVassals
+from ansible_collections.gantry.webstack.plugins.module_utils.install._vassals_look import SPEC
 
 
 def main() -> None:

@@ -87,6 +87,10 @@ options:
     type: list
     elements: str
     default: []
+  deploy:
+    description: Also run the commands of services that run in containers; see O(gantry.webstack.webapps#module:deploy).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -161,6 +165,7 @@ def main() -> None:
     spec = {
         "services": {"type": "list", "elements": "dict", "required": True, "options": service},
         "changed": {"type": "list", "elements": "str", "default": []},
+        "deploy": {"type": "bool", "default": False},
     }
     WebappCommands(AnsibleModule(argument_spec=spec, supports_check_mode=True)).execute()
 

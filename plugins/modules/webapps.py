@@ -201,6 +201,10 @@ options:
     description: The group that may connect to the sockets, nginx's.
     type: str
     default: www-data
+  deploy:
+    description: Also bring releases of services that run in containers, where M(gantry.webstack.deployment) takes them up; they are left alone otherwise.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ansible import constants
-from ansible.module_utils.urls import open_url
 
 from ansible_collections.gantry.webstack.plugins.plugin_utils import source_pack
 
@@ -63,6 +62,8 @@ def _fetch(url: str, sha256: str, what: str) -> Path:
 
 
 def _download(url: str, target: Path, sha256: str, what: str) -> None:
+    from ansible.module_utils.urls import open_url  # here: most runs fetch nothing
+
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as handle:
         fetched = Path(handle.name)
         try:

@@ -32,6 +32,8 @@ def check(services: list[Service]) -> list[Service]:
                 raise ModelError(f"services[{name}].secrets[{secret['name']}].source: install supports file:PATH and, when it is left out, "
                                  f"an environment variable; not {secret['source']!r}")
         _check_code(service, tops)
+        if "protocol" in service["uwsgi"]:
+            raise ModelError(f"services[{name}].uwsgi.protocol: install has nginx speak the uwsgi protocol; not {service['uwsgi']['protocol']!r}")
         directory = socket_dir(service)
         if directory is not None:
             if directory in SHARED_DIRS:

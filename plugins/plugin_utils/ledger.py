@@ -17,7 +17,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._app_servers import PLAIN
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _user_crontabs, _worker_units
 from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_choice, nginx_config, nginx_routes
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Service
 from ansible_collections.gantry.webstack.plugins.plugin_utils.strict import some
@@ -42,6 +44,7 @@ class Ledger:
         self.entries: list[Entry] = []
         self.owners = {item["address"]: facts["name"] for facts in evidence["instances"] for item in facts["sockets"]}
         self.owners.update({service["uwsgi"]["socket"]: service["name"] for service in services if service.get("uwsgi", {}).get("socket")})
+        self.owners.update({_paths.nginx_socket(service["name"]): service["name"] for service in services})
         self.listeners = {item["address"].removeprefix("unix:"): item for item in evidence["listeners"]}
         self.targets: dict[str, list[str]] = {}
         routes = nginx_routes.routes(nginx)
@@ -103,7 +106,9 @@ class Ledger:
     def _unit(self, unit: dict[str, Any]) -> tuple[str, dict[str, str], str]:
         found = self._of(unit.get("of", ())) or self._of_unit(unit)
         if found:
-            return found
+            name = found[1].get("service", "")
+            moves = name and unit["name"] in _worker_units.moving(self.services.get(name, {})) and self._moves(name) == "converted"
+            return ("converted", *found[1:]) if moves else found
         manager = self._manager(unit["name"]) or unit.get("starts") and self._manager(unit["starts"])
         if manager:
             return "kept", {}, f"runs {manager}"
@@ -171,7 +176,7 @@ class Ledger:
 
     def _sites(self) -> None:
         for site in (*self.nginx.sites, *self.nginx.streams):
-            title, place = f"{_title(site)} ({' '.join(site.listen)})", f"{site.file}:{site.line}"
+            title, place = _title(site) + (f" ({' '.join(site.listen)})" if site.name else ""), f"{site.file}:{site.line}"
             hidden = self.requests.servers.hidden(site) if site.protocol == "http" else ""
             if hidden:
                 self._add("vhost", title, ("kept", {}, f"{place}; no request reaches it: {hidden}"))
@@ -303,8 +308,9 @@ class Ledger:
     def _cron(self, line: dict[str, Any]) -> None:
         found = self._of(line.get("of", ()))
         manager = self._manager(f"{line['source']} {line['when']} {line['command']}")
-        if found and found[0] == "converted" and (line["source"].startswith("/var/spool/") or line["package"]):
-            found = ("kept", found[1], found[2])  # a user's own crontab is not touched
+        stays = line["package"] or _user_crontabs.is_users(line["source"]) and _user_crontabs.stays(line)
+        if found and found[0] == "converted" and stays:
+            found = ("kept", found[1], found[2])
         if found is None and manager:
             found = ("kept", {}, f"runs {manager}")
         if found is None:

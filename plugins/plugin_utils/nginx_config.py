@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK
-from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_directives
+from ansible_collections.gantry.webstack.plugins.plugin_utils import nginx_directives, nginx_secrets
 from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx_directives import Directive, NginxError
 
 __all__ = ["Location", "Nginx", "NginxError", "Site", "address", "parse", "static"]
@@ -44,6 +44,7 @@ class Location:
     passes: list[tuple[str, str]] = field(default_factory=list)
     served: str | None = None
     params: dict[str, str] = field(default_factory=dict)
+    proxy_headers: dict[str, str] = field(default_factory=dict)
     client_max_body_size: str | None = None
     access_log: str | None = None
 
@@ -63,18 +64,27 @@ class Site:
 
     @property
     def title(self) -> str:
-        """How a person calls it."""
-        return next((name for name in self.server_names if name != "_"), "") or f"server on {' '.join(self.listen)}"
+        """How a person calls it: by its name, else by where it listens."""
+        return self.name or f"server on {', '.join(self.listen)}"
+
+    @property
+    def name(self) -> str:
+        """The first of its names that is one; empty without any."""
+        return next((name for name in self.server_names if name != "_"), "")
 
 
 @dataclass
 class Nginx:
-    """The whole configuration; ``upstreams`` maps names to server addresses, UNIX ones as plain paths; ``problems`` are places that cannot be read."""
+    """The whole configuration; ``upstreams`` maps names to server addresses, UNIX ones as plain paths; ``problems`` are places that cannot be read.
+
+    ``secrets`` are {name, source}, as a plan has them.
+    """
 
     sites: list[Site]
     upstreams: dict[str, list[str]]
     problems: list[str] = field(default_factory=list)
     streams: list[Site] = field(default_factory=list)
+    secrets: list[dict[str, str]] = field(default_factory=list)
 
     def addresses(self, target: str) -> list[str]:
         """The sockets (paths or HOST:PORT) that a pass target leads to, upstreams resolved; empty for one that holds a variable."""
@@ -97,6 +107,7 @@ def parse(text: str) -> Nginx:
     directives, problems = nginx_directives.read(text)
     model = _model(directives)
     model.problems = problems
+    model.secrets = nginx_secrets.find(directives)
     return model
 
 
@@ -183,7 +194,8 @@ def _location(match: str, place: Directive, levels: tuple[Level, ...]) -> Locati
             location.served = alias
         elif root:
             location.served = root.rstrip("/") + plain if plain.startswith("/") else root
-    location.params = _params(levels)
+    location.params = _params("uwsgi_param", levels)
+    location.proxy_headers = _params("proxy_set_header", levels)
     rewrites = (item for item in inner if item.name == "rewrite" and len(item.args) >= 2 and item.args[-1] not in ("break", "redirect", "permanent"))
     location.fallbacks = _inside([*(item.args[-1] for item in inner if item.name == "try_files" and item.args), *(item.args[1] for item in rewrites)])
     pages: list[Directive] = next((level["error_page"] for level in levels if "error_page" in level), [])
@@ -198,10 +210,10 @@ def _inside(targets: list[str]) -> tuple[str, ...]:
     return tuple(target for target in dict.fromkeys(targets) if target.startswith(("/", "@")))
 
 
-def _params(levels: tuple[Level, ...]) -> dict[str, str]:
-    """uwsgi_param lines of the innermost level that has any (nginx inherits all or none), without those of the stock file and without secrets."""
+def _params(name: str, levels: tuple[Level, ...]) -> dict[str, str]:
+    """The lines of such a directive at the innermost level that has any (nginx inherits all or none), without the stock file's and without secrets."""
     for level in levels:
-        found = [item for item in level.get("uwsgi_param", []) if len(item.args) >= 2]
+        found = [item for item in level.get(name, []) if len(item.args) >= 2]
         if found:
             return {item.args[0]: item.args[1] for item in found if posixpath.basename(item.file) != "uwsgi_params" and item.args[1] != MASK}
     return {}

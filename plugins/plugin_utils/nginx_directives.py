@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _nginx_tokens
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text
 
 try:
@@ -77,7 +78,7 @@ def _problem(error: dict[str, Any], root: str) -> str:
     return f"{place}: it includes {missing[1]}, which is not there" if missing else f"{place}: {re.sub(r' in /.*', '', what)}"
 
 
-def _moved(tokens: list[_nginx_text.Token], root: str, prefix: str) -> str:
+def _moved(tokens: list[_nginx_tokens.Token], root: str, prefix: str) -> str:
     """The text with the paths of its includes below ``root``; relative ones are relative to the main file's directory."""
     done: list[str] = []
     statement: list[str] = []
@@ -85,7 +86,7 @@ def _moved(tokens: list[_nginx_text.Token], root: str, prefix: str) -> str:
         piece = token.text
         if token.kind in ("word", "quoted"):
             if statement == ["include"]:
-                piece = '"' + root + posixpath.join(prefix, _nginx_text.unquote(piece)) + '"'
+                piece = '"' + root + posixpath.join(prefix, _nginx_tokens.unquote(piece)) + '"'
             statement.append(token.text)
         elif token.kind == "mark":
             statement = []
@@ -137,7 +138,7 @@ class Mended:
     """
 
     body: str
-    tokens: list[_nginx_text.Token] = field(default_factory=list)
+    tokens: list[_nginx_tokens.Token] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -146,7 +147,7 @@ class Mended:
         self.begun: list[tuple[int, int]] = []  # of each word of the statement: number of its token, its line
         self.line = 1
         before = ""
-        for token in _nginx_text.tokens(self.body):
+        for token in _nginx_tokens.tokens(self.body):
             if token.kind == "mark":
                 {"{": self._opens, "}": self._closes, ";": self._ends}[token.text]()
             else:
@@ -161,17 +162,17 @@ class Mended:
             self._close(item, "at the end of the file")
 
     def _mark(self, text: str) -> None:
-        self.tokens.append(_nginx_text.Token("mark", text))
+        self.tokens.append(_nginx_tokens.Token("mark", text))
         self.statement, self.begun = [], []
 
-    def _word(self, token: _nginx_text.Token, before: str) -> _nginx_text.Token:
+    def _word(self, token: _nginx_tokens.Token, before: str) -> _nginx_tokens.Token:
         text = token.text
-        if token.kind == "word" and text[0] in _nginx_text.QUOTES or before == "quoted" and text[0] != ")":
+        if token.kind == "word" and text[0] in _nginx_tokens.QUOTES or before == "quoted" and text[0] != ")":
             self.problems.append((self.line, "a quote that is not closed, or that does not stand at an end of its word"))
             # what is left of it is a word without spaces: crossplane would read on to the next quote
             text = (" " if before == "quoted" else "") + (re.sub(r"[\s{};\"']+", "", text) or "_")
-            token = _nginx_text.Token("word", text)
-        self.statement.append(_nginx_text.unquote(token.text.strip()))
+            token = _nginx_tokens.Token("word", text)
+        self.statement.append(_nginx_tokens.unquote(token.text.strip()))
         self.begun.append((len(self.tokens), self.line))
         return token
 
@@ -185,7 +186,7 @@ class Mended:
         if not self.statement:
             self.problems.append((self.line, 'unexpected "{"'))
             self.begun = [(len(self.tokens), self.line)]
-            self.tokens.append(_nginx_text.Token("word", "_"))
+            self.tokens.append(_nginx_tokens.Token("word", "_"))
         self._two_statements()
         position, line = self.begun[0]
         keep = next((depth for depth, item in enumerate(self.open) if _cannot_hold(item.words, self.statement)), len(self.open))
@@ -203,7 +204,7 @@ class Mended:
             return
         self._say_unfinished()
         position = self.begun[second][0]
-        self.tokens.insert(position, _nginx_text.Token("mark", ";"))
+        self.tokens.insert(position, _nginx_tokens.Token("mark", ";"))
         self.statement = self.statement[second:]
         self.begun = [(number + 1, line) for number, line in self.begun[second:]]
 
@@ -226,7 +227,7 @@ class Mended:
     def _close(self, item: _Open, where: str, position: int | None = None) -> None:
         """Close a block, at the place of a token or at the end."""
         self.problems.append((item.line, f'the block "{" ".join(item.words[:3])}" is not closed {where}'))
-        token = _nginx_text.Token("mark", "}")
+        token = _nginx_tokens.Token("mark", "}")
         self.tokens.insert(len(self.tokens) if position is None else position, token)
 
 

@@ -10,6 +10,7 @@ differs, and all that comes after the first module that has something to do, ask
 from __future__ import annotations
 
 import copy
+import gc
 import hashlib
 import json
 from typing import Any
@@ -43,6 +44,7 @@ class PhaseAction(ActionBase):
 
     def module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """One round trip."""
+        gc.freeze()  # this process ends with its task: what Ansible has loaded need not be looked through while the module's imports are parsed
         return self._execute_module(module_name=f"gantry.webstack.{self.MODULE}", module_args=args, task_vars=task_vars)
 
 

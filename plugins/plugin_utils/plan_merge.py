@@ -127,6 +127,8 @@ def _merge(base: Any, mine: Any, new: Any, path: Path, merged: Merged) -> Any:
         return mine if _same(new, base) else found  # where items are alike, the order of who changed it counts
     if _same(mine, new) or _same(mine, base):
         return new
+    if base is MISSING and path[-1:] == ("runtime",):
+        return new  # where a service runs is seen, and nobody's wish; version 0.1.0 left nothing to compare a plan with
     difference = Difference(path, mine, new, base)
     merged.edits.append(difference)
     if not _same(new, base):

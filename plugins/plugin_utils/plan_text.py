@@ -159,7 +159,8 @@ class _Writer:
                 whole = whole[len(self.above((*below, first), indent)):]
                 lines += [f"{indent}- {whole[0][len(indent) + 2:]}{self.beside(below)}", *whole[1:]]
             else:
-                lines.append(f"{indent}- {_flow(item)}{self.beside(below)}")
+                block = _block(item, indent + "  ")
+                lines += [f"{indent}- {block[0] if block else _flow(item)}{self.beside(below)}", *block[1:]]
         return lines
 
 

@@ -8,15 +8,16 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._uwsgi_config import HTTP_KEYS
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _beside, _nginx_places, _user_crontabs, _worker_units
 from ansible_collections.gantry.webstack.plugins.plugin_utils import ledger, nginx_choice, nginx_config, nginx_routes
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan, Service, validate
 
 Evidence = dict[str, Any]
 
-_UWSGI_WORKERS = ("mule", "mules", "farm", "spooler", "cron", "attach-daemon", "command")
-_STAYING = ("unit", "timer", "process", "periodic", "at")
-"""Kinds of workers that go on on the host when their service is converted."""
 _KEPT = "nothing that can be set aside keeps it: {}; have an emperor or a systemd unit of its own start it and its own configuration open its socket, \
 then run discover again"
 _OWN_PORTS = ("http", "https", "http-socket", "https-socket", "http11-socket", "fastcgi-socket", "scgi-socket", "suwsgi-socket", "raw-socket",
@@ -31,8 +32,8 @@ _BY_HAND = (("patched", "installed file differs from what was installed", "insta
             ("added", "file was added to installed packages", "files were added to installed packages"),
             ("unowned", "module was installed without metadata", "modules were installed without metadata"))
 """What no lock file brings back; an image takes it as it is."""
-_ORDER = ("name", "source", "kind", "path", "when", "user", "command", "instances", "persistent", "timeout",
-          "stop_timeout", "memory_max", "writable", "extra", "what", "version", "address", "process", "unit", "evidence")
+_ORDER = ("name", "source", "kind", "path", "volume", "when", "user", "command", "instances", "persistent", "timeout",
+          "stop_timeout", "memory_max", "writable", "extra", "what", "runs", "version", "address", "process", "unit", "evidence")
 
 
 _ACCESS_LOG = "/var/log/nginx/access.log"
@@ -66,7 +67,7 @@ def explain(host: str, evidence: Evidence, kept: Iterable[dict[str, str]] = ()) 
     services.sort(key=lambda service: service["name"])
     _one_owner_per_socket(services)
     entries = ledger.Ledger(evidence, services, nginx, kept).make()
-    done: Plan = {"version": 1, "host": host, "services": services, "edge": _edge(evidence["nginx"] or {})}
+    done: Plan = {"version": 1, "host": host, "services": services, "edge": _edge(evidence["nginx"] or {}, nginx)}
     for status in ("kept", "external", "unexplained"):
         done[status] = ledger.findings(entries, status)
     return validate(done, f"plan of {host}"), entries
@@ -81,8 +82,9 @@ def _nginx(host: str, found: dict[str, Any] | None) -> nginx_config.Nginx:
         raise PlanError(f"{host}: nginx's configuration cannot be read: {exc}") from exc
 
 
-def _edge(nginx: dict[str, Any]) -> dict[str, str]:
-    return {key: nginx[key] for key in ("version", "binary", "config", "user", "group") if nginx.get(key)}
+def _edge(facts: dict[str, Any], nginx: nginx_config.Nginx) -> dict[str, Any]:
+    found = {key: facts[key] for key in ("version", "binary", "config", "user", "group") if facts.get(key)}
+    return {**found, "secrets": nginx.secrets} if nginx.secrets else found
 
 
 def _distinct(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -114,8 +116,8 @@ def _one_owner_per_socket(services: list[Service]) -> None:
 def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[nginx_routes.Route], requests: nginx_choice.Requests,
              evidence: Evidence) -> Service:
     sockets = [item["address"] for item in facts["sockets"]]
-    mine = [route for route in routes if route.directive == "uwsgi_pass" and set(nginx.addresses(route.target)) & set(sockets)]
-    used = [address for address in sockets if any(address in nginx.addresses(route.target) for route in mine)]
+    mine = [route for route in routes if any(_leads(route, item, nginx) for item in facts["sockets"])]
+    used = [item["address"] for item in facts["sockets"] if any(_leads(route, item, nginx) for route in mine)]
     socket = (used or [address for address in sockets if address.startswith("/")] or sockets or [None])[0]
     service: Service = {"name": facts["name"], "runtime": "host", "user": _user(facts["user"])}
     if facts["code"]:
@@ -126,14 +128,51 @@ def _service(facts: dict[str, Any], nginx: nginx_config.Nginx, routes: list[ngin
             if key in service["python"]:
                 service["python"][key] = _ordered(service["python"][key])
     service["uwsgi"] = _uwsgi(facts, socket)
+    if any(item["address"] == socket and item.get("protocol") == "http" for item in facts["sockets"]):
+        service["uwsgi"]["protocol"] = "http"
     service["nginx"] = {"sites": _sites(mine, requests), "static": _static(mine)}
     service["system_packages"] = _ordered(facts["packages"])
     for key in ("environment", "secrets", "state", "files", "tools", "workers", "schedule", "needs"):
         if facts[key]:
             service[key] = _ordered(facts[key]) if isinstance(facts[key], list) else facts[key]
     service["health"] = {key: facts["health"][key] for key in ("path", "status", "host", "timeout") if key in facts["health"]}
-    service["fit"] = _fit(facts, mine, used, nginx, [*_managed(facts, mine, evidence), *_refused(mine, evidence["nginx"] or {})])
+    through_nginx = [address for address in (used if mine else sockets) if not address.startswith(("/", "@")) or facts["manager"].get("socket")]
+    led = _led(through_nginx, evidence["nginx"] or {}) or (_kept_back(mine, evidence) if through_nginx else [])
+    service["fit"] = _fit(facts, mine, used, nginx, led, [*_managed(facts, mine, evidence), *_refused(mine, evidence["nginx"] or {})])
     return service
+
+
+def _leads(route: nginx_routes.Route, item: dict[str, Any], nginx: nginx_config.Nginx) -> bool:
+    """Does a location lead to a socket, in the socket's protocol?"""
+    http = item.get("protocol") == "http"
+    if route.directive != ("proxy_pass" if http else "uwsgi_pass") or http and not route.target.startswith("http://"):
+        return False
+    return any(_same(target, item["address"]) for target in nginx.addresses(route.target))
+
+
+def _same(target: str, address: str) -> bool:
+    return target == address or _nginx_places.leads_to(target, address)
+
+
+def _led(addresses: list[str], nginx: dict[str, Any]) -> list[str]:
+    """Why nginx's configuration cannot be led elsewhere at the places that name these addresses."""
+    files = _nginx_text.files(nginx.get("text", ""))
+    main = next(iter(files), "")
+    for address in addresses:
+        try:
+            _nginx_places.places(main, files.__getitem__, lambda pattern: _nginx_text.matching(files, pattern), address, "/run/webstack")
+        except WebstackError as exc:
+            return [str(exc)]
+    return []
+
+
+def _kept_back(mine: list[nginx_routes.Route], evidence: Evidence) -> list[str]:
+    """What manages a file of nginx that has to be edited: it would lead nginx back to where nobody listens."""
+    files = {file for route in mine for file in (route.location.file, route.site.file)}
+    owners = [(item["name"], path) for item in evidence["managers"] for path in item["manages"].get("file", []) if path in files]
+    owners += [(item["by"], item["path"]) for item in evidence["managed"] if item["path"] in files]
+    return [f"{name} manages {path}, in which nginx has to be led elsewhere; have its uWSGI open a UNIX socket itself, or release the file"
+            for name, path in owners]
 
 
 def _ordered(items: list[Any]) -> list[Any]:
@@ -154,7 +193,7 @@ def _uwsgi(facts: dict[str, Any], socket: str | None) -> dict[str, Any]:
         found["socket"] = socket
     manager = facts["manager"]
     if manager["kind"]:
-        found["manager"] = {key: manager[key] for key in ("kind", "unit", "vassal") if manager[key]}
+        found["manager"] = {key: manager[key] for key in ("kind", "unit", "vassal", "socket") if manager.get(key)}
     options: dict[str, Any] = {}
     for key, text in facts["options"]:
         value = _scalar(text)
@@ -183,8 +222,12 @@ def _sites(mine: list[nginx_routes.Route], requests: nginx_choice.Requests) -> l
         path = requests.path(route.site, route.entry) if route.entry.modifier in ("~", "~*") else ""
         if path:
             site["path"] = path
-        if route.location.params:
-            site["params"] = route.location.params
+        params = route.location.params if route.directive == "uwsgi_pass" else _proxied(route)
+        if params:
+            site["params"] = params
+        uri = re.sub(r"^http://(unix:[^:]*:?|[^/?]*)", "", route.target) if route.directive == "proxy_pass" else ""
+        if uri:
+            site["uri"] = uri
         if route.location.client_max_body_size:
             site["client_max_body_size"] = route.location.client_max_body_size
         if route.location.access_log not in (None, _ACCESS_LOG):
@@ -194,6 +237,15 @@ def _sites(mine: list[nginx_routes.Route], requests: nginx_choice.Requests) -> l
     return found
 
 
+def _proxied(route: nginx_routes.Route) -> dict[str, str]:
+    """The headers that nginx gives a proxied request; Host is what the directive names where none is set (ngx_http_proxy_module)."""
+    headers = route.location.proxy_headers
+    if any(name.lower() == "host" for name in headers):
+        return headers
+    server = re.sub(r"^http://", "", route.target)
+    return {"Host": "localhost" if server.startswith("unix:") else re.split(r"[/?]", server)[0].removesuffix(":80"), **headers}
+
+
 def _static(mine: list[nginx_routes.Route]) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for route in mine:
@@ -201,14 +253,21 @@ def _static(mine: list[nginx_routes.Route]) -> list[dict[str, str]]:
     return found
 
 
-def _fit(facts: dict[str, Any], mine: list[nginx_routes.Route], used: list[str], nginx: nginx_config.Nginx, managed: list[str]) -> dict[str, Any]:
-    blocked = _blocked(facts, mine, used, nginx)
-    remarks = [*_remarks(facts), *managed]
+def _fit(facts: dict[str, Any], mine: list[nginx_routes.Route], used: list[str], nginx: nginx_config.Nginx, led: list[str],
+         managed: list[str]) -> dict[str, Any]:
+    blocked = list(dict.fromkeys([*_blocked(facts, mine, used, nginx, led), *led]))
+    remarks = [*_remarks(facts), *_open_to_others(used), *managed]
     verdict = "blocked" if blocked else "remarks" if remarks else "ready"
     return {"verdict": verdict, "reasons": blocked + remarks} if blocked or remarks else {"verdict": verdict}
 
 
-def _blocked(facts: dict[str, Any], mine: list[nginx_routes.Route], used: list[str], nginx: nginx_config.Nginx) -> list[str]:
+def _open_to_others(used: list[str]) -> list[str]:
+    """That it can be reached past nginx."""
+    return [f"it listens at {address} for more than nginx; who asks it there finds nobody while it is converted" for address in used
+            if not address.startswith(("/", "@")) and not re.match(r"127\.|localhost|\[::1\]", address)]
+
+
+def _blocked(facts: dict[str, Any], mine: list[nginx_routes.Route], used: list[str], nginx: nginx_config.Nginx, led: list[str]) -> list[str]:
     """What stands in the way of converting, each with what a person can do."""
     options = {key for key, _value in facts["options"]}
     reasons = [] if facts["manager"]["kind"] else [_KEPT.format(facts["not_convertible"] or "its manager is not known")]
@@ -216,22 +275,22 @@ def _blocked(facts: dict[str, Any], mine: list[nginx_routes.Route], used: list[s
     if not facts["python"]:
         reasons.append("it runs no Python")
     if not facts["sockets"]:
-        reasons.append("it has no socket of the uwsgi protocol")
-    elif not mine:
+        reasons.append("it has no socket of the uwsgi protocol or of http")
+    elif not mine and not led:
         reasons.append(f"no nginx location leads to its socket {', '.join(item['address'] for item in facts['sockets'])}")
     for address in used:
-        if not address.startswith("/"):
-            reasons.append(f"nginx reaches it at {address}; only the path of a UNIX socket can be taken over")
+        if address.startswith("@"):
+            reasons.append(f"nginx reaches it at {address}; an abstract socket cannot be taken over")
     if len(used) > 1:
         reasons.append(f"nginx reaches it over several sockets: {', '.join(used)}")
     for route in mine:
-        others = [address for address in nginx.addresses(route.target) if address not in used]
+        others = [target for target in nginx.addresses(route.target) if not any(_same(target, address) for address in used)]
         if others:
             reasons.append(f"its upstream {route.target} has further servers: {', '.join(others)}")
     reasons += [f"its socket cannot be moved: {item['problem']}" for item in facts["sockets"]
                 if item["problem"] and item["address"] in used and item["problem"] != facts["not_convertible"]]
-    reasons += [f"its uWSGI opens more than its socket: option {key}" for key in sorted(options & set(_OWN_PORTS))]
-    reasons += [f"its uWSGI runs more than web requests: {worker['what']}" for worker in facts["workers"] if worker["kind"] in _UWSGI_WORKERS]
+    reasons += [f"its uWSGI opens more than its socket: option {key}" for key in sorted((options & set(_OWN_PORTS)) - _own(facts, used))]
+    reasons += _unmovable(facts)
     reasons += [f"its option {key} holds a secret value, which a plan cannot carry; move it to env or a file" for key in facts["hidden_options"]]
     reasons += [f"the line in {line['source']} holds a secret value; move it to a file" for line in facts["schedule"] if MASK in line["command"]]
     reasons += [f"where its secret {item['name']} comes from is not known" for item in facts["secrets"] if item["source"] == "unit:unknown"]
@@ -242,13 +301,33 @@ def _blocked(facts: dict[str, Any], mine: list[nginx_routes.Route], used: list[s
     return list(dict.fromkeys(reasons))
 
 
+def _unmovable(facts: dict[str, Any]) -> list[str]:
+    """What its uWSGI runs beside web requests and cannot be held back in a container."""
+    found = []
+    for worker in facts["workers"]:
+        if worker["kind"] in _beside.KINDS:
+            key, _equal, value = worker["what"].partition(" = ")
+            why = _beside.problem(key, value)
+            if why:
+                found.append(f"its uWSGI runs more than web requests: {worker['what']}; {why}")
+    return found
+
+
+def _own(facts: dict[str, Any], used: list[str]) -> set[str]:
+    """The option that opens the one HTTP socket which nginx uses."""
+    http = [item["address"] for item in facts["sockets"] if item.get("protocol") == "http"]
+    if len(http) != 1 or http[0] not in used or any(key == "http-to" for key, _value in facts["options"]):
+        return set()
+    return {key for key, _value in facts["options"] if key in HTTP_KEYS}
+
+
 def _remarks(facts: dict[str, Any]) -> list[str]:
     """What a person should know before converting."""
     python = facts["python"]
-    reasons = [f"{worker['what']} uses its user, code or venv and stays on the host ({worker['evidence']})" for worker in facts["workers"]
-               if worker["kind"] in _STAYING]
-    reasons += [f"{line['source']} is a user's own crontab; its line stays on the host: {line['command']}" for line in facts["schedule"]
-                if line["source"].startswith("/var/spool/")]
+    reasons = [f"{worker['what']} uses its user, code or venv and stays on the host, for {_worker_units.stays(worker)} ({worker['evidence']})"
+               for worker in facts["workers"] if worker["kind"] not in _beside.KINDS and _worker_units.stays(worker)]
+    reasons += [f"a line of {line['source']} stays on the host, for {_user_crontabs.stays(line)}: {line['command']}" for line in facts["schedule"]
+                if _user_crontabs.is_users(line["source"]) and _user_crontabs.stays(line)]
     for key, one, many in _BY_HAND:
         found = python.get(key, [])
         if found:
@@ -275,7 +354,7 @@ def _refused(mine: list[nginx_routes.Route], nginx: dict[str, Any]) -> list[str]
 
 
 def _managed(facts: dict[str, Any], mine: list[nginx_routes.Route], evidence: Evidence) -> list[str]:
-    """What a configuration manager writes or keeps of a service: it would bring back what a switch sets aside."""
+    """What a configuration manager writes or keeps of a service: it tries to bring back what a switch sets aside."""
     manager = facts["manager"]
     files = {*facts["config_files"], manager["vassal"], facts["uwsgi"]["config"]} | {file for route in mine for file in (route.location.file, route.site.file)}
     code = (facts["code"] or "").rstrip("/")
@@ -289,8 +368,17 @@ def _managed(facts: dict[str, Any], mine: list[nginx_routes.Route], evidence: Ev
     for item in evidence["managed"]:
         if item["path"] in files or manager["unit"] and item["path"].endswith("/" + manager["unit"]):
             found.setdefault(item["by"], []).append(item["path"])
-    return [f"{name} manages {', '.join(dict.fromkeys(what[:3]))}{' ...' if len(what) > 3 else ''}: tell it before convert, or it may bring back "
-            "what is set aside" for name, what in sorted(found.items()) if what]
+    return [f"{name} manages {', '.join(dict.fromkeys(what[:3]))}{' ...' if len(what) > 3 else ''}: tell it before convert, or it tries to bring back "
+            f"what is set aside{_kept_from(name, what, manager)}" for name, what in sorted(found.items()) if what]
+
+
+def _kept_from(name: str, what: list[str], manager: dict[str, Any]) -> str:
+    """What becomes of a configuration manager's tries, where it can be told."""
+    if manager["vassal"] in what:
+        return f" (a directory has the vassal's name meanwhile: {name} complains of it, or writes into it, and starts nothing)"
+    if manager["kind"] == "unit" and any(manager["unit"].startswith(item.removeprefix("the unit ")) for item in what if item.startswith("the unit ")):
+        return f" (its unit does not start meanwhile, as often as {name} starts it)"
+    return ""
 
 
 _SCREEN = 12

@@ -89,7 +89,8 @@ def _worker(service: Service, worker: Mapping[str, Any]) -> list[dict[str, Any]]
     stem = f"webstack-{name}-{worker['name']}"
     watch = [_paths.code_stamp(name), _paths.venv_stamp(service["python"]["venv"]), *_secret_files(service)]
     return [
-        {"name": f"{stem}.service" if count == 1 else f"{stem}@{number}.service", "content": text, "service": name, "watch": watch, "stays": True}
+        {"name": f"{stem}.service" if count == 1 else f"{stem}@{number}.service", "content": text, "service": name, "watch": watch, "stays": True,
+         "moves": True}
         for number in range(1, count + 1)
     ]
 

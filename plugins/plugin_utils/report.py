@@ -7,6 +7,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from ansible_collections.gantry.webstack.plugins.plugin_utils import report_parity
 from ansible_collections.gantry.webstack.plugins.plugin_utils.convert_steps import steps
 from ansible_collections.gantry.webstack.plugins.plugin_utils.model import Plan, Service
 from ansible_collections.gantry.webstack.plugins.plugin_utils.report_drawing import drawing
@@ -32,13 +33,15 @@ STATUSES = ("unexplained", "external", "kept", "converted")
 """In the order in which somebody has to look at them."""
 
 
-def page(plan: Plan, ledger: Ledger | None = None, sizes: Sizes | None = None, edits: list[dict[str, str]] | None = None, file: str = "") -> str:
+def page(plan: Plan, ledger: Ledger | None = None, sizes: Sizes | None = None, edits: list[dict[str, str]] | None = None, file: str = "",
+         parity: list[report_parity.Told] | None = None) -> str:
     """The whole page. The same input always gives the same text.
 
     :param ledger: everything on the host, each {kind, what, status, service?, app_server?, evidence}; what the plan says of it unless given.
     :param sizes: {path: {bytes, complete}} of state, code and virtual environments, from the evidence.
     :param edits: where a person's plan differs from what was found, each {place, plan, found}.
     :param file: the plan's file, beside the page.
+    :param parity: what the parity gate told of the host's services when they were converted last.
     """
     sizes = sizes or {}
     rows = from_plan(plan) if ledger is None else ledger
@@ -49,6 +52,7 @@ def page(plan: Plan, ledger: Ledger | None = None, sizes: Sizes | None = None, e
         _verdicts(services, sizes),
         _edits(edits or []),
         '<section id="services"><h2>Services</h2>' + "".join(_service(service, sizes) for service in services) + "</section>" if services else "",
+        report_parity.section([told for told in parity or [] if told["service"] in {service["name"] for service in services}]),
         _ledger(rows, whole=ledger is not None),
         f'<footer>{link(file, file) + ", which this page shows · " if file else ""}{link("index.html", "all hosts")}</footer>',
     ]

@@ -6,6 +6,7 @@
     ./scripts/bench rm NAME...             remove bare hosts
     ./scripts/bench install [--quick]      measure what an install costs; --help tells the rest
     ./scripts/bench discover [--quick]     measure what discover costs; --help tells the rest
+    ./scripts/bench convert [--quick]      measure what a move and a container cost; --help tells the rest
     ./scripts/bench stop                   stop the engine in .cache/engine, if the scripts started one
 """
 
@@ -15,7 +16,7 @@ import os
 import shlex
 import sys
 
-from . import control, discover_bench, engine, guarded, hosts, images, install_bench, setup_lock
+from . import control, convert_bench, discover_bench, engine, guarded, hosts, images, install_bench, setup_lock
 
 
 def main() -> int:
@@ -47,6 +48,8 @@ def main() -> int:
         return install_bench.main(words)
     elif command == "discover":
         return discover_bench.main(words)
+    elif command == "convert":
+        return convert_bench.main(words)
     elif command == "stop":
         engine.stop()
     else:

@@ -18,7 +18,7 @@ VENV = CACHE / "venv"
 TREE = CACHE / "tree"
 REQUIREMENTS = ROOT / "requirements-dev.txt"
 
-COLLECTIONS = {"community.docker": "4.8.5", "community.library_inventory_filtering_v1": "1.1.5"}
+COLLECTIONS = {"awx.awx": "24.6.1", "community.docker": "4.8.5", "community.library_inventory_filtering_v1": "1.1.5"}
 """What the collection and its tests need beside ansible-core; the same versions as in ANSIBLE_WHEEL."""
 
 ANSIBLE_WHEEL = "ansible==12.3.0"
@@ -39,7 +39,7 @@ def reachable(url: str, timeout: float = 5) -> bool:
     return True
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """A Python that the control node can use: the one we run on, or another on PATH."""
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return os.path.realpath(sys.executable)
@@ -61,7 +61,7 @@ def venv() -> None:
         return
     shutil.rmtree(VENV, ignore_errors=True)
     CACHE.mkdir(exist_ok=True)
-    python = _interpreter()
+    python = interpreter()
     if output([python, "-c", "import ensurepip, venv"]) is None:
         version = output([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
         apt_install(f"python{version}-venv" if python.startswith("/usr/bin/") else "python3-venv")
@@ -78,6 +78,20 @@ def venv() -> None:
         say("uv could not install them; trying pip")
         logged([*pip, "-r", str(REQUIREMENTS)], "venv", hint=hint)
     stamp.write_text(_stamp(), encoding="utf-8")
+
+
+def side_venv(name: str, python: Path, requirements: Path) -> Path:
+    """An environment of its own in CACHE/``name`` with what a requirements file names; its Python. Made anew when the file has changed."""
+    place = CACHE / name
+    stamp, wanted = place / ".requirements", requirements.read_text(encoding="utf-8")
+    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted):
+        say(f"installing {requirements.relative_to(ROOT)} into .cache/{name}")
+        shutil.rmtree(place, ignore_errors=True)
+        hint = "Look whether this machine reaches PyPI, and run again."
+        logged([str(python), "-m", "venv", str(place)], name, hint=hint)
+        logged([str(place / "bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r", str(requirements)], name, hint=hint)
+        stamp.write_text(wanted, encoding="utf-8")
+    return place / "bin/python"
 
 
 def _from_wheel() -> None:

@@ -25,11 +25,13 @@ class Figure:
     bound: float | None = None
     unit: str = ""
     samples: dict[str, list[float]] = field(default_factory=dict)
+    least: bool = False
+    """The bound is the least that the value may be; else it is the most."""
 
     @property
     def ok(self) -> bool:
         """Whether the bound is kept, as printed: to two decimals."""
-        return self.bound is None or round(self.value, 2) <= self.bound
+        return self.bound is None or (round(self.value, 2) >= self.bound if self.least else round(self.value, 2) <= self.bound)
 
     def told(self) -> dict[str, Any]:
         """The figure for a file."""
@@ -68,7 +70,7 @@ class Measured:
 def line(figure: Figure) -> str:
     """A figure as a line of the table."""
     value = f"{figure.value:.{1 if figure.unit == 's' else 0}f} {figure.unit}" if figure.unit else f"{figure.value:.2f}"
-    bound = "" if figure.bound is None else f"{figure.bound:g}"
+    bound = "" if figure.bound is None else f"{'>= ' if figure.least else ''}{figure.bound:g}"
     word = "" if figure.bound is None else "ok" if figure.ok else "NOT ok"
     return f"{figure.name:<88} {value:>10}  {bound:>6}  {word}".rstrip()
 

@@ -30,7 +30,7 @@ def _recipe_digest(recipe: Path = RECIPE) -> str:
     return digest.hexdigest()[:16]
 
 
-def _base(suite: str) -> str:
+def debian(suite: str) -> str:
     """A plain Debian image: Docker Hub's, or one made from Debian's packages."""
     if reachable("https://registry-1.docker.io/v2/"):
         hub = f"debian:{suite}"
@@ -66,7 +66,7 @@ def ensure(suite: str) -> str:
     recipe = _recipe_digest()
     if _recent(name(suite), recipe):
         return name(suite)
-    base = _base(suite)
+    base = debian(suite)
     say(f"making the image {name(suite)} of a bare host (about a minute)")
     context = CACHE / f"context-{suite}"
     context.mkdir(parents=True, exist_ok=True)

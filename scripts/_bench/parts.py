@@ -15,21 +15,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import CACHE, LOGS, ROOT, BenchError, control, engine, images, logged, output, say, setup_lock
+from . import CACHE, LOGS, ROOT, BenchError, control, ee, engine, images, logged, output, say, setup_lock
 from .report import Outcome, Report
 
-LEFTOVERS = ("extensions/molecule", "tests", "scripts", ".ci", ".cache", ".git", ".gitignore", ".ansible-lint", "pyproject.toml", "requirements-dev")
+LEFTOVERS = ("extensions/molecule", "tests", "scripts", ".ci", ".cache", ".git", ".gitignore", ".ansible-lint", "pyproject.toml", "requirements-dev",
+             ".pre-commit", "noxfile.py", "antsibull-nox.toml", "requirements-nox")
 """What a release must not carry."""
 
 
-def _sources() -> list[str]:
+def sources() -> list[str]:
     """Files of the working tree that git knows or would add."""
     listed = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
                             cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
-def _junit(path: Path, code: int) -> tuple[int, int]:
+def junit(path: Path, code: int) -> tuple[int, int]:
     """(passed, failed) of a JUnit file that a command ending with ``code`` wrote."""
     try:
         suites = list(ET.parse(path).getroot().iter("testsuite"))
@@ -40,9 +41,9 @@ def _junit(path: Path, code: int) -> tuple[int, int]:
 
 
 def _pytest(report: Report, name: str, argv: list[str], env: dict[str, str] | None = None, timeout: float = 300) -> None:
-    junit = LOGS / f"{name.replace(' ', '-')}.xml"
-    junit.unlink(missing_ok=True)
-    report.check(name, [*argv, f"--junit-xml={junit}"], count=lambda code, text: _junit(junit, code), env=env, timeout=timeout)
+    path = LOGS / f"{name.replace(' ', '-')}.xml"
+    path.unlink(missing_ok=True)
+    report.check(name, [*argv, f"--junit-xml={path}"], count=lambda code, text: junit(path, code), env=env, timeout=timeout)
 
 
 def unit(report: Report) -> None:
@@ -58,23 +59,14 @@ def unit(report: Report) -> None:
             env={"PYTHONPATH": f"{CACHE / 'target'}:{control.TREE}", "VIRTUAL_ENV": ""})
 
 
-def _target_venv(python: Path) -> Path:
+def _target_venv(oldest: Path) -> Path:
     """An environment like a target's: ansible-core as Ansible ships it there (module_utils), pytest, and nothing of the control node's."""
-    venv = CACHE / "venv39"
-    requirements = ROOT / "tests/unit/requirements-py39.txt"
-    stamp = venv / ".requirements"
-    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == requirements.read_text(encoding="utf-8")):
-        say("installing pytest for Python 3.9 into .cache/venv39")
-        shutil.rmtree(venv, ignore_errors=True)
-        hint = "Look whether this machine reaches PyPI, and run again."
-        logged([str(python), "-m", "venv", str(venv)], "venv39", hint=hint)
-        logged([control.tool("uv"), "pip", "install", "--quiet", "--python", str(venv / "bin/python"), "-r", str(requirements)], "venv39", hint=hint)
-        stamp.write_text(requirements.read_text(encoding="utf-8"), encoding="utf-8")
+    python = control.side_venv("venv39", oldest, ROOT / "tests/unit/requirements-py39.txt")
     link = CACHE / "target/ansible"
     link.parent.mkdir(exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(next(control.VENV.glob("lib/python3.*/site-packages/ansible")))
-    return venv / "bin/python"
+    return python
 
 
 def properties(report: Report) -> None:
@@ -85,6 +77,29 @@ def properties(report: Report) -> None:
     _pytest(report, "property", [control.tool("python"), "-m", "pytest", "-q", "--import-mode=prepend", "-o", "addopts=-ra", "tests/property"], timeout=1200)
 
 
+def _injected(code: int, text: str) -> tuple[int, int]:
+    """(passed, failed) of the last line of tests/faults/inject.py; the ones that were not reached count as failed."""
+    found = re.search(r"(\d+) ended as they should, (\d+) did not; (\d+) not reached", text)
+    passed, *failed = (int(word) for word in found.groups()) if found else (0, 1)
+    return passed, sum(failed) or int(code != 0)
+
+
+def faults(report: Report) -> None:
+    """Faults injected into runs of convert and rollback under a load; what came out of each is in .cache/faults/faults.json.
+
+    Then what the scenario faults makes a sample of: an install killed at each of its steps, and a hundred clean runs of the parity gate.
+    """
+    with setup_lock():
+        engine.setup()
+        images.ensure("bookworm")
+    report.check("faults", [control.tool("python"), str(ROOT / "tests/faults/inject.py")], timeout=7200, count=_injected, show="^FAILED|^missed|injections in")
+    log = (LOGS / "test-faults.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    print(f"  {log[-1] if log else 'it said nothing'}")
+    wanted = ["-k", "killed_at or clean_runs", str(ROOT / "tests/faults")]
+    _pytest(report, "faults in full", [control.tool("python"), "-m", "pytest", "-v", "--import-mode=prepend", "-o", "addopts=-ra", *wanted],
+            env={"WEBSTACK_EVERY_STEP": "1", "WEBSTACK_PARITY_RUNS": "100"}, timeout=5400)
+
+
 def reports(report: Report) -> None:
     """The report's pages in a headless Chromium in a container without a network; it leaves pictures of them in .cache/report."""
     with setup_lock():
@@ -93,23 +108,58 @@ def reports(report: Report) -> None:
     _pytest(report, "report", [control.tool("python"), "-m", "pytest", "-q", "--import-mode=prepend", "-o", "addopts=-ra", "tests/report"], timeout=600)
 
 
+def awx(report: Report) -> None:
+    """The role awx, with the modules of awx.awx, against a stand-in for AWX's API."""
+    _pytest(report, "awx", [control.tool("python"), "-m", "pytest", "-q", "--import-mode=prepend", "-o", "addopts=-ra", "tests/awx"], timeout=900)
+
+
+def execution_environment(report: Report) -> None:
+    """The execution environment's image, and jobs in it as AWX runs them, against a host over SSH."""
+    with setup_lock():
+        engine.setup()
+        images.ensure("bookworm")
+    image = ee.build("", "webstack-ee:test")
+    _pytest(report, "ee", [control.tool("python"), "-m", "pytest", "-q", "--import-mode=prepend", "-o", "addopts=-ra", "tests/ee"],
+            env={"WEBSTACK_EE_IMAGE": image}, timeout=3600)
+
+
+def documentation(report: Report) -> None:
+    """The documentation's site, without a warning and with no link that leads nowhere; it is left in .cache/docs/html."""
+    report.check("docs", [str(ROOT / "scripts/docs")], timeout=3600)
+
+
+def _ran_pages(code: int, text: str) -> tuple[int, int]:
+    found = re.search(r"(\d+) pages ran, (\d+) failed", text)
+    return (int(found[1]), int(found[2])) if found else (0, int(code != 0) or 1)
+
+
+def documented_commands(report: Report) -> None:
+    """Each command of the tutorial and the guides, on fresh hosts."""
+    with setup_lock():
+        engine.setup()
+    report.check("docs-commands", [str(ROOT / "scripts/docs"), "commands"], timeout=14400, count=_ran_pages)
+
+
 def types(report: Report) -> None:
     """mypy over everything written in Python, under the names by which the code imports itself."""
     config = ["--config-file", str(ROOT / "pyproject.toml")]
     report.check("mypy plugins", [control.tool("mypy"), *config, "ansible_collections/gantry/webstack/plugins"], cwd=control.TREE,
                  env={"MYPYPATH": str(control.TREE)})
-    ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults") if (ROOT / path).is_dir()]
+    ours = [path for path in ("scripts/_bench", "scripts/_demo", "tests/unit", "tests/load", "tests/faults", "tests/upgrade") if (ROOT / path).is_dir()]
     report.check("mypy scripts and tests", [control.tool("mypy"), *config, *ours],
-                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults"})
+                 env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/load:{ROOT}/tests/faults:{ROOT}/tests/report"})
     for name in ("report", "property", "nginx"):  # by themselves: their conftest has the name of another one
         report.check(f"mypy tests/{name}", [control.tool("mypy"), *config, f"tests/{name}"],
-                     env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/{name}"})
+                     env={"MYPYPATH": f"{control.TREE}:{ROOT}/scripts:{ROOT}/tests/{name}:{ROOT}/tests/faults"})
 
 
 def lint(report: Report) -> None:
     """Style and documentation: everything that reads the sources without running them."""
     report.check("ruff", [control.tool("ruff"), "check", "."])
     report.check("ansible-lint", [control.tool("ansible-lint"), "--offline", "--strict", "-q"])
+    for schema, path in (("workflows", ".github/workflows/ci.yml"), ("issue-forms", ".github/ISSUE_TEMPLATE/bug.yml"),
+                         ("issue-config", ".github/ISSUE_TEMPLATE/config.yml")):
+        report.check(f"github-{schema}", [control.tool("check-jsonschema"), "--builtin-schema", f"vendor.github-{schema}", path])
     report.check("role-readmes", [str(ROOT / "scripts/role-readmes"), "--check"])
     report.check("antsibull-changelog", [control.tool("antsibull-changelog"), "lint"])
     with _copy() as root:  # it copies the whole folder, and .cache may hold an engine's data
@@ -122,7 +172,7 @@ def _copy() -> Iterator[Path]:
     """A real copy of the sources, outside of every git work tree (ansible-test passes over symlinks and ignored folders) and without .cache."""
     with tempfile.TemporaryDirectory(prefix="webstack-sanity-") as top:
         root = Path(top) / "ansible_collections/gantry/webstack"
-        for name in _sources():
+        for name in sources():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
         yield root
@@ -150,7 +200,7 @@ def _sanity_count(code: int, text: str) -> tuple[int, int]:
 
 def sanity(report: Report) -> None:
     """ansible-test sanity without an ignore file, over every Python of this machine that ansible-core supports."""
-    if [name for name in _sources() if name.startswith("tests/sanity/ignore")]:
+    if [name for name in sources() if name.startswith("tests/sanity/ignore")]:
         report.add(Outcome("sanity ignore file: there must be none", 0, 1, 0))
     home = CACHE / "home"
     _get_pip(home)
@@ -178,7 +228,7 @@ def package(report: Report) -> None:
     with tarfile.open(tarball) as tar:
         names = tar.getnames()
     left = [name for name in names if name.startswith(LEFTOVERS) or "__pycache__" in name or name.endswith(".pyc")]
-    wanted = [name for name in _sources() if name.startswith(("plugins/", "roles/", "playbooks/", "meta/", "docs/"))]
+    wanted = [name for name in sources() if name.startswith(("plugins/", "roles/", "playbooks/", "meta/", "docs/"))]
     missing = sorted({*wanted, "README.md", "LICENSE", "CHANGELOG.rst", "requirements.txt", "MANIFEST.json"} - set(names))
     for what, wrong in (("leftovers", left), ("missing", missing)):
         if wrong:
@@ -215,7 +265,7 @@ def _found_by_name(report: Report, dist: Path, env: dict[str, str]) -> None:
 
 def _documented() -> Iterator[tuple[str, list[str]]]:
     """Everything that ansible-doc must show: (kind, names)."""
-    for kind, folder in (("module", "modules"), ("filter", "filter"), ("lookup", "lookup"), ("test", "test"), ("inventory", "inventory")):
+    for kind, folder in (("module", "modules"), *((kind, kind) for kind in ("callback", "filter", "lookup", "test", "inventory"))):
         paths = [path for path in (ROOT / "plugins" / folder).glob("[!_]*") if path.suffix in (".py", ".yml")]
         described = {path.stem for path in paths if path.suffix == ".yml"}
         # A file of several filters or tests has a YAML file for each of them beside it.

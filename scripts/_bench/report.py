@@ -25,17 +25,34 @@ class Outcome:
     failed: int
     seconds: float
     note: str = ""
+    why: list[str] = field(default_factory=list)
+    """Lines of its log that say what went wrong."""
 
 
-TELLING = r"^fatal: |^failed: |^\[ERROR\]|^E  |: error:|FAILED"
-"""Lines of Ansible, pytest, mypy and molecule that say what went wrong."""
+TELLING = r"^fatal: |^failed: |^\[ERROR\]|^ERROR: |^E  |: error:|FAILED(?! - RETRYING)"
+"""Lines of Ansible, ansible-test, pytest, mypy and molecule that say what went wrong."""
+
+
+BELOW = 25
+"""Lines that are shown of what such a line begins."""
 
 
 def excerpt(lines: Sequence[str], show: str = "") -> list[str]:
     """What of a failed check's log is worth reading first: the lines that say what went wrong, then how it ended. Pure."""
     chosen = [line for line in lines if show and re.search(show, line)] or list(lines)
-    telling = [line for line in lines if re.search(TELLING, line)]
-    return [*telling[-8:], *(["…"] if telling else []), *chosen[-40:]]
+    telling = reasons(lines)
+    return [*telling, *(["…"] if telling else []), *chosen[-40:]]
+
+
+def reasons(lines: Sequence[str]) -> list[str]:
+    """The last lines that say what went wrong, each with the first indented ones below it (Ansible's result, pytest's values). Pure."""
+    told: list[str] = []
+    below = 0
+    for line in lines:
+        below = BELOW if re.search(TELLING, line) else below - 1 if line.startswith("  ") else 0
+        if below > 0:
+            told.append(line)
+    return told[-2 * BELOW:]
 
 
 @dataclass
@@ -51,7 +68,9 @@ class Report:
         count = f"{outcome.passed} passed, {outcome.failed} failed, " if outcome.passed + outcome.failed > 1 else ""
         print(f"  {word}: {outcome.name} ({count}{outcome.seconds:.0f} s){' ' + outcome.note if outcome.note else ''}", flush=True)
         if outcome.failed and log is not None and log.is_file():
-            print("\n".join(f"  | {line[:600]}" for line in excerpt(log.read_text(encoding="utf-8", errors="replace").splitlines(), show)))
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            outcome.why = reasons(lines) or lines[-BELOW:]
+            print("\n".join(f"  | {line[:600]}" for line in excerpt(lines, show)))
             print(f"  whole log: {log}", flush=True)
 
     def check(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900,
@@ -67,11 +86,13 @@ class Report:
         return failed == 0
 
     def finish(self) -> int:
-        """Print the table and the last line; the exit code."""
+        """Print the table, why something failed (once more, for who sees only the end), and the last line; the exit code."""
         print("\nwhat ran:")
         for outcome in self.outcomes:
             word = "FAILED" if outcome.failed else "passed"
             print(f"  {word}  {outcome.passed:5d} passed {outcome.failed:4d} failed {outcome.seconds:6.0f} s  {outcome.name}")
+        for outcome in (item for item in self.outcomes if item.failed):
+            print("\n".join([f"\nfailed: {outcome.name} {outcome.note}".rstrip(), *(f"  | {line[:400]}" for line in outcome.why)]))
         passed, failed = (sum(getattr(outcome, what) for outcome in self.outcomes) for what in ("passed", "failed"))
         print(f"\n{passed} passed, {failed} failed", flush=True)
         return 1 if failed or not passed else 0
@@ -93,13 +114,18 @@ def run_logged(argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None 
             out.write(f"\nstopped: it took longer than {timeout:.0f} s\n")
             return 124
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+            end(process)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a process that leads a session of its own, with all that it started; one that has ended is left alone."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def watch(process: subprocess.Popen[str], out: TextIO, on_line: Callable[[str], None], deadline: float) -> None:

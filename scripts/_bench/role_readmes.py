@@ -79,10 +79,12 @@ def with_templates(specs: dict[str, Any], defaults: dict[str, Any]) -> dict[str,
 
 
 def example(role: str) -> tuple[str, str]:
-    """A scenario, and a complete playbook that it runs as it stands: its own one's converge.yml, or another's ROLE.yml."""
+    """A test, and a complete playbook that it runs as it stands: converge.yml of the scenario or the part of this name, or another's ROLE.yml."""
     path = SCENARIOS / role / "converge.yml"
-    path = path if path.is_file() else next(SCENARIOS.glob(f"*/{role}.yml"))
-    return path.parent.name, path.read_text(encoding="utf-8").removeprefix("---\n").rstrip("\n")
+    if not path.is_file():
+        path = next(SCENARIOS.glob(f"*/{role}.yml"), ROOT / "tests" / role / "converge.yml")
+    where = f"The Molecule scenario `{path.parent.name}`" if path.is_relative_to(SCENARIOS) else f"`./scripts/test {path.parent.name}`"
+    return where, path.read_text(encoding="utf-8").removeprefix("---\n").rstrip("\n")
 
 
 def render(role: str, specs: dict[str, Any], playbook: bool) -> str:
@@ -100,8 +102,8 @@ def render(role: str, specs: dict[str, Any], playbook: bool) -> str:
     lines += ["", "## Example", ""]
     if playbook:
         lines += [f"The playbook of the same name runs it: `ansible-playbook -i hosts.yml gantry.webstack.{role}`. In a playbook of your own:", ""]
-    scenario, text = example(role)
-    lines += [f"The Molecule scenario `{scenario}` runs this as it stands:", "", "```yaml", text, "```", ""]
+    where, text = example(role)
+    lines += [f"{where} runs this as it stands:", "", "```yaml", text, "```", ""]
     return "\n".join(lines)
 
 

@@ -1,12 +1,13 @@
-"""Molecule scenarios, one after the other on the same hosts."""
+"""Molecule scenarios: those that share hosts one after the other, and two groups of hosts at a time."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from . import CACHE, LOGS, ROOT, BenchError, control, engine, images, say, setup_lock
+from . import CACHE, LOGS, ROOT, BenchError, control, engine, images, output, say, setup_lock
 from .report import Outcome, Report, run_logged
 
 SCENARIOS = ROOT / "extensions/molecule"
@@ -14,17 +15,37 @@ STATE = CACHE / "molecule"
 SUITES = ("bullseye", "bookworm", "trixie")
 """What the hosts in extensions/molecule/inventory/hosts.yml are made of."""
 
-ORDER = ("default", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "vassals", "units", "matrix", "discover", "convert", "rollback")
+ORDER = ("default", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "vassals", "units", "matrix", "discover", "convert", "rollback", "edge")
 """Scenarios that run first, in this order; the others follow by name."""
 
-TIMEOUT = 1800
+ASIDE = ("export", "letters", "suites")
+"""What runs only when it is named: each takes many minutes, and the whole has to end within an hour and a half."""
+
+TIMEOUT = 3000
 """Seconds for one scenario."""
+
+AT_ONCE = 2
+"""Groups of hosts that are worked on at a time: a scenario waits about as much as it computes."""
 
 
 def names() -> list[str]:
     """Every scenario in the order in which they run."""
     found = {path.parent.name for path in SCENARIOS.glob("*/molecule.yml")}
     return [name for name in ORDER if name in found] + sorted(found - set(ORDER))
+
+
+def hosts(name: str) -> str:
+    """The pattern of the hosts that a scenario uses: WEBSTACK_HOSTS of its molecule.yml, else of config.yml."""
+    texts = [(SCENARIOS / path).read_text(encoding="utf-8") for path in (f"{name}/molecule.yml", "config.yml")]
+    return next(found[1] for text in texts if (found := re.search(r"^\s+WEBSTACK_HOSTS: (\S+)", text, re.MULTILINE)))
+
+
+def groups(wanted: list[str]) -> list[list[str]]:
+    """Scenarios by the hosts that they share, in the order in which they run; what needs all hosts comes before all, by itself."""
+    shared: dict[str, list[str]] = {}
+    for name in wanted:
+        shared.setdefault(hosts(name), []).append(name)
+    return list(shared.values())
 
 
 class Steps:
@@ -54,13 +75,16 @@ class Steps:
 
 def _molecule(*words: str, scenario: str, log: str, steps: Steps | None = None, timeout: float = TIMEOUT) -> int:
     # A state directory for each scenario: with one for all, Molecule would run prepare.yml for the first scenario only.
-    env = {"MOLECULE_EPHEMERAL_DIRECTORY": str(STATE / scenario), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+    # WEBSTACK_BARE: create and destroy are the scenario default's, which would take all hosts.
+    env = {"MOLECULE_EPHEMERAL_DIRECTORY": str(STATE / scenario), "WEBSTACK_BARE": hosts(scenario), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
     return run_logged([control.tool("molecule"), *words], LOGS / f"{log}.log", env=env, timeout=timeout, on_line=steps.line if steps else None)
 
 
-def _stop_loads() -> None:
-    """Stop the loads that failed scenarios left behind (extensions/molecule/shared/load_starts.yml); each ends by writing its summary."""
-    for place in STATE.glob("load-*"):
+def _stop_loads(pattern: str = "all") -> None:
+    """Stop the loads that failed scenarios left on these hosts (extensions/molecule/shared/load_starts.yml); each ends by writing its summary."""
+    listed = output([control.tool("ansible"), "--inventory", str(SCENARIOS / "inventory"), pattern, "--list-hosts"]) or ""
+    left = [place for host in listed.split() for place in STATE.glob(f"load-*{host}")]
+    for place in left:
         if (place / "load.jsonl").exists() and not (place / "load.json").exists():
             (place / "stop").touch()
             end = time.monotonic() + 30
@@ -69,12 +93,17 @@ def _stop_loads() -> None:
 
 
 def destroy() -> None:
-    """Remove the hosts and forget what Molecule noted about them."""
+    """Remove all hosts and forget what Molecule noted about them."""
     say("removing the scenarios' hosts")
     _stop_loads()
-    if _molecule("destroy", "-s", "default", scenario="default", log="molecule-destroy") != 0:
-        raise BenchError(f"the scenarios' hosts could not be removed; see {LOGS}/molecule-destroy.log, then: docker rm -fv webstack-molecule-...")
+    _remove("default")
     shutil.rmtree(STATE, ignore_errors=True)
+
+
+def _remove(scenario: str) -> None:
+    """Remove the hosts of one scenario; all of them for the scenario default."""
+    if _molecule("destroy", "-s", scenario, scenario=scenario, log=f"molecule-destroy-{scenario}") != 0:
+        raise BenchError(f"the hosts of {scenario} could not be removed; see {LOGS}/molecule-destroy-{scenario}.log, then: docker rm -fv webstack-molecule-...")
 
 
 def run(report: Report, wanted: list[str], *, keep: bool) -> None:
@@ -90,7 +119,23 @@ def run(report: Report, wanted: list[str], *, keep: bool) -> None:
         shutil.rmtree(STATE, ignore_errors=True)
     else:
         destroy()
-    for name in [name for name in names() if not wanted or name in wanted]:
+    first, *others = groups([name for name in names() if name in wanted or not wanted and name not in ASIDE])
+    if hosts(first[0]) != hosts("default"):
+        others = [first, *others]
+    else:
+        _run_group(report, first, keep=keep)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for done in [pool.submit(_run_group, report, group, keep=keep) for group in others]:
+            done.result()
+    if keep:
+        say("the hosts are still there: docker ps --filter label=webstack.bench=molecule; remove them with ./scripts/test --down")
+    else:
+        destroy()
+
+
+def _run_group(report: Report, group: list[str], *, keep: bool) -> None:
+    """Scenarios that share hosts, one after the other."""
+    for name in group:
         say(f"molecule {name}")
         steps = Steps(name)
         log = f"molecule-{name}"
@@ -102,8 +147,5 @@ def run(report: Report, wanted: list[str], *, keep: bool) -> None:
         failed = code != 0 or bool(steps.missing)
         report.add(Outcome(f"molecule {name}", int(not failed), int(failed), time.monotonic() - started, note), LOGS / f"{log}.log")
         if failed and not keep:
-            destroy()  # the next scenario shall not meet what this one broke
-    if keep:
-        say("the hosts are still there: docker ps --filter label=webstack.bench=molecule; remove them with ./scripts/test --down")
-    else:
-        destroy()
+            _stop_loads(hosts(name))  # the next scenario shall not meet what this one broke
+            _remove(name)

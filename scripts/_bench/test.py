@@ -1,14 +1,23 @@
 """Runs the tests, all or a part.
 
-    ./scripts/test                            everything (about an hour on 2 cores)
+    ./scripts/test                            everything but what is said to run when it is named (about an hour on 2 cores)
     ./scripts/test unit                       pytest over tests/unit
     ./scripts/test types                      mypy
     ./scripts/test lint                       ruff, ansible-lint, the roles' READMEs, changelog and documentation
     ./scripts/test package                    the collection's tarball
+    ./scripts/test galaxy                     Galaxy's importer over the tarball, and its signature
     ./scripts/test sanity                     ansible-test sanity
     ./scripts/test report                     the report's pages in a headless browser (about a minute)
+    ./scripts/test awx                        the role awx against a stand-in for AWX's API (about a minute)
+    ./scripts/test docs                       the documentation's site is built, and each link in it leads somewhere (about a minute)
+    ./scripts/test docs-commands              each command of the tutorial and the guides on fresh hosts (about half an hour; not in "everything")
     ./scripts/test property                   generated service lists, without and with a real host (about 3 minutes)
-    ./scripts/test molecule [SCENARIO...]     every Molecule scenario, or the named ones
+    ./scripts/test faults                     a hundred faults injected into convert and rollback (about 40 minutes; not in "everything", which has a sample)
+    ./scripts/test ee                         the execution environment, and jobs in it as AWX runs them (about 8 minutes; not in "everything")
+    ./scripts/test upgrade                    a host that the last release converted, taken over by what is here (about 8 minutes; not in "everything")
+    ./scripts/test galaxy-server              a Galaxy server: release, installation from there, upgrade (about 5 minutes; not in "everything")
+    ./scripts/test matrix                     unit tests, syntax and documentation on each supported ansible-core and Python (not in "everything")
+    ./scripts/test molecule [SCENARIO...]     the Molecule scenarios, or the named ones; export, letters and suites run only when they are named
     ./scripts/test --keep molecule SCENARIO   the same, leaving the hosts running (and using the ones that run)
     ./scripts/test --down                     remove the scenarios' hosts
 
@@ -20,11 +29,14 @@ from __future__ import annotations
 import os
 import sys
 
-from . import LOGS, BenchError, control, engine, guarded, parts, say, scenarios, setup_lock
+from . import LOGS, BenchError, control, ecosystem, engine, galaxy_server, guarded, parts, say, scenarios, setup_lock
 from .report import Outcome, Report
 
-PARTS = {"unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package, "sanity": parts.sanity, "report": parts.reports,
-         "property": parts.properties}
+PARTS = {"unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package, "galaxy": ecosystem.galaxy, "sanity": parts.sanity,
+         "report": parts.reports, "docs": parts.documentation, "property": parts.properties, "awx": parts.awx}
+LONG = {"upgrade": ecosystem.upgrade, "matrix": ecosystem.matrix, "faults": parts.faults, "ee": parts.execution_environment,
+        "docs-commands": parts.documented_commands, "galaxy-server": galaxy_server.galaxy_server}
+"""What runs only when it is named."""
 
 
 def _plan(words: list[str]) -> tuple[list[str], list[str] | None]:
@@ -38,9 +50,9 @@ def _plan(words: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _plan_parts(words: list[str]) -> list[str]:
-    unknown = [word for word in words if word not in PARTS]
+    unknown = [word for word in words if word not in {**PARTS, **LONG}]
     if unknown:
-        raise BenchError(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}, molecule and all")
+        raise BenchError(f"no part {', '.join(unknown)}; there are {', '.join([*PARTS, *LONG])}, molecule and all")
     return words
 
 
@@ -61,7 +73,7 @@ def main() -> int:
     report = Report()
     for part in wanted:
         try:
-            PARTS[part](report)
+            {**PARTS, **LONG}[part](report)
         except BenchError as exc:
             print(f"error: {exc}", file=sys.stderr, flush=True)
             report.add(Outcome(part, 0, 1, 0, "could not be run"))

@@ -23,6 +23,26 @@ class Run:
     output: str
 
 
+def spans(argv: Sequence[str], *, timeout: float = 900) -> tuple[float, dict[str, float], str]:
+    """Run a playbook that must succeed: seconds by the clock, seconds of each task by its name, and what it printed."""
+    started = time.monotonic()
+    moments: list[tuple[str, float]] = []
+    lines: list[str] = []
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
+        timer = threading.Timer(timeout, process.kill)
+        timer.start()
+        for line in process.stdout or []:
+            lines.append(line)
+            if line.startswith(("TASK [", "PLAY RECAP")):
+                moments.append((line[line.find("[") + 1:line.rfind("]")].rpartition(" : ")[2], time.monotonic()))
+        process.wait()
+        timer.cancel()
+    if process.returncode != 0:
+        raise BenchError(f"{' '.join(argv)[:200]} ended with code {process.returncode}:\n{''.join(lines)[-3000:]}")
+    taken = {name: after - begin for (name, begin), (dummy, after) in zip(moments, moments[1:])}
+    return time.monotonic() - started, taken, "".join(lines)
+
+
 @dataclass
 class Series:
     """The same thing measured in several rounds."""
@@ -66,7 +86,7 @@ def rounds(count: int, sides: Mapping[str, Callable[[], float]]) -> dict[str, Se
     return series
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     """A process and all below it (proc(5): /proc/PID/task/TID/children)."""
     found = [pid]
     for parent in found:
@@ -94,7 +114,7 @@ def peak_memory(argv: Sequence[str], *, every: float = 0.05) -> float:
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     most = 0
     while process.poll() is None:
-        most = max(most, sum(_pss(pid) for pid in _tree(process.pid)))
+        most = max(most, sum(_pss(pid) for pid in tree(process.pid)))
         time.sleep(every)
     if process.returncode != 0:
         raise BenchError(f"{' '.join(argv)[:200]} ended with code {process.returncode}")

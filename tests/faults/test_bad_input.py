@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from _bench import hosts
-from conftest import APPS, PREFIX, Host
+from host import APPS, PREFIX, Host
 
 
 def service(plan: dict[str, Any], name: str) -> dict[str, Any]:

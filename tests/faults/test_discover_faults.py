@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from _bench import ROOT, hosts
-from conftest import Host
+from host import Host
 
 HERE = Path(__file__).parent
 PEAK = ROOT / "scripts/_bench/discover-bench/peak.py"

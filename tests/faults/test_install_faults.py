@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from _bench import hosts
-from conftest import PREFIX, Host, Play
+from host import PREFIX, Host, Play
 from steady import Load
 
 APPS = Path(__file__).parent / "apps"
@@ -31,6 +31,9 @@ SMALL = ["--tmpfs", "/etc/webstack:exec,mode=755,size=4m", "--tmpfs", "/var/lib/
 
 UNHEALTHY = "app04"
 """The service whose new release loads and answers nothing but 500."""
+
+STRIDE = 1 if os.environ.get("WEBSTACK_EVERY_STEP") else 3
+"""./scripts/test faults kills a run at each step, the ordinary run at each third."""
 
 FIRST_ON_HOST = 3
 """The number of the first task that asks the host; of the ones before it, one is enough."""
@@ -209,7 +212,7 @@ def killed_at(web: Web, services: Services, step: int, *, target: bool, delay: f
     return False
 
 
-@pytest.mark.parametrize(("target", "delay", "first", "stride"), [(True, 0.35, 1, 1), (False, 0.1, FIRST_ON_HOST + 1, 3)],
+@pytest.mark.parametrize(("target", "delay", "first", "stride"), [(True, 0.35, 1, STRIDE), (False, 0.1, FIRST_ON_HOST + 1, 3)],
                          ids=["both sides", "the control node"])
 def test_a_run_killed_at_each_step(web: Web, target: bool, delay: float, first: int, stride: int) -> None:
     """Code, environment, a site and a new service are on their way each time; with the control node alone, what began on the host goes on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import SITES, Host
+from host import SITES, Host
 
 MOMENTS = {
     "during the image build": lambda host: host.phases() == {"host"} and host.at_work(),

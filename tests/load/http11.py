@@ -142,6 +142,8 @@ class Connection:
     used: int = 0
     idle_since: float = field(default_factory=time.monotonic)
     open: bool = True
+    answered: bool = False
+    """Has the head of an answer to the last request come?"""
 
     async def exchange(self, method: str, request: bytes, seconds: float) -> Response:
         """Send one request and read its whole answer; raises RequestError, and the connection is then closed."""
@@ -155,9 +157,12 @@ class Connection:
         return response
 
     async def _exchange(self, method: str, request: bytes) -> Response:
+        self.answered = False
         self.writer.write(request)
         await self.writer.drain()
-        response = parse_head(await self.reader.readuntil(b"\r\n\r\n"))
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        self.answered = True
+        response = parse_head(head)
         response.body = await read_body(self.reader, framing(response, method))
         if not keeps_open(response, method):
             self.close()
@@ -176,8 +181,8 @@ class Connection:
 class Client:
     """Sends requests to one address, over a new connection each or over kept ones.
 
-    A kept connection is retired well before nginx's defaults (1000 requests, 75 s idle) would close it, so that a
-    request never meets a connection which the server is just closing.
+    A kept connection is retired well before nginx's defaults (1000 requests, 75 s idle) would close it. One that a reload of nginx closes in the very moment
+    of a request is left to RFC 9112 (9.3.1): GET and HEAD are sent again over a new connection, once, when no answer has begun. ``again`` counts these.
     """
 
     MAX_REQUESTS = 500
@@ -186,6 +191,7 @@ class Client:
     def __init__(self, address: Address, seconds: float = 10.0) -> None:
         self.address = address
         self.seconds = seconds
+        self.again = 0
         self._idle: list[Connection] = []
 
     async def request(self, method: str, host: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"",
@@ -193,7 +199,14 @@ class Client:
         """One request, one whole answer, or RequestError."""
         connection = (self._reuse() if keep else None) or await self._connect()
         request = build_request(method, host, target, headers, body, close=not keep)
-        response = await connection.exchange(method, request, self.seconds)
+        try:
+            response = await connection.exchange(method, request, self.seconds)
+        except RequestError as exc:
+            if not connection.used or connection.answered or exc.kind not in ("reset", "closed") or method not in ("GET", "HEAD"):
+                raise
+            self.again += 1
+            connection = await self._connect()
+            response = await connection.exchange(method, request, self.seconds)
         if keep and connection.open:
             self._idle.append(connection)
         else:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _nginx_tokens
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text
 from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx_config import PASSES
 from ansible_collections.gantry.webstack.plugins.plugin_utils.nginx_directives import Mended
@@ -115,8 +116,8 @@ def _mark(file: _File, mark: str, statement: list[str], gone: list[bool], begun:
             file.out.append(" ".join(statement) + " {" + _told(name, f"{file.path}:{begun}", begun in tries))
         return
     if name == "include" and len(statement) > 1:
-        file.included.append((_nginx_text.unquote(statement[1]), block if file.on and not any(gone) else "gone"))
-    if not kept or name == "include" and not file.there(_nginx_text.unquote(statement[-1])):
+        file.included.append((_nginx_tokens.unquote(statement[1]), block if file.on and not any(gone) else "gone"))
+    if not kept or name == "include" and not file.there(_nginx_tokens.unquote(statement[-1])):
         return
     if name == "listen":
         statement = [word for number, word in enumerate(statement) if number < 2 or word in OPTIONS]

@@ -9,7 +9,7 @@ import plans
 import pytest
 from browser import Browser
 
-from ansible_collections.gantry.webstack.plugins.plugin_utils import report, report_index
+from ansible_collections.gantry.webstack.plugins.plugin_utils import report, report_index, status_page
 
 SIZES = (0, 1, 5, 40)
 
@@ -26,6 +26,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         summaries.append(report_index.summary(f"web{number}.yml", "d", plan))
     (folder / "alone.html").write_text(report.page(plans.plan(5)), encoding="utf-8")
     (folder / "index.html").write_text(report_index.index(summaries), encoding="utf-8")
+    found = {f"web{number}": plans.status(number) for number in SIZES}
+    (folder / "status.html").write_text(status_page.page({**found, "gone.example.org": None}, "2026-11-29 10:11 UTC"), encoding="utf-8")
     for path in (folder, *folder.iterdir()):
         path.chmod(0o755)
     started = Browser(folder)

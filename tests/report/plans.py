@@ -88,3 +88,18 @@ def sizes(services: int) -> dict[str, Any]:
         found[f"/srv/{name(number)}/current"] = {"bytes": 4_200_000, "complete": True}
         found[f"/srv/{name(number)}/venv"] = {"bytes": 187_300_000, "complete": True}
     return found
+
+
+def status(services: int) -> list[dict[str, Any]]:
+    """What status_info says of a host; what each has follows from its number."""
+    found: list[dict[str, Any]] = []
+    for number in range(services):
+        own, moved = name(number), number % 3 != 1
+        found.append({"service": own, "runtime": "container" if moved else "host", "phase": ("switched", "host", "switching")[number % 3],
+                      "socket": f"/run/uwsgi/{own}/uwsgi.sock", "problem": f"GET /<{own}> answers 502 where 200 is awaited" if number % 7 == 2 else ""})
+        if moved:
+            images = [{"id": f"sha256:{item}", "tag": f"webstack/{own}:{item:012x}", "since": "2026-11-24T10:11:12Z", "current": item == number}
+                      for item in (number + 1, number)]
+            found[-1].update(container=f"webstack-{own}-0123456789ab", image=f"sha256:{number}", images=images, state="running", health="healthy",
+                             restarts=number % 4, host_stack="decommissioned" if number % 5 == 0 else "ready", since="2026-11-24T10:11:12Z")
+    return found

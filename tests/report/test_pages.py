@@ -12,7 +12,7 @@ import pytest
 from browser import Browser
 from conftest import SIZES
 
-PAGES = [*(f"web{number}.html" for number in SIZES), "alone.html", "index.html"]
+PAGES = [*(f"web{number}.html" for number in SIZES), "alone.html", "index.html", "status.html"]
 A4 = 703
 """Width of a sheet between its margins, in CSS pixels."""
 
@@ -85,6 +85,18 @@ def test_the_index_finds_a_host_by_its_service(browser: Browser) -> None:
     browser.call("Input.insertText", text="service-39")
     rows = "[...document.querySelectorAll('#hosts tbody tr')].filter(row => row.offsetParent)"
     assert browser.ask(f"{rows}.map(row => row.querySelector('a').getAttribute('href'))") == ["web40.html"]
+
+
+def test_the_status_page_shows_what_has_a_problem(browser: Browser) -> None:
+    browser.open("status.html")
+    rows = "[...document.querySelectorAll('#services tbody tr')].filter(row => row.offsetParent)"
+    every = browser.ask(f"{rows}.length")
+    browser.ask("document.querySelector('#services button[value=problem]').click()")
+    wrong = browser.ask(f"{rows}.map(row => row.textContent)")
+    assert 0 < len(wrong) < every and all("502" in text or "not looked at" in text for text in wrong)
+    browser.ask("document.querySelector('#services input').focus()")
+    browser.call("Input.insertText", text="gone.example")
+    assert len(browser.ask(f"{rows}.map(row => row.textContent)")) == 1
 
 
 def test_nothing_that_gets_in_can_work_or_get_out(browser: Browser) -> None:

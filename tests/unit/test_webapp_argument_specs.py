@@ -43,8 +43,8 @@ def test_a_difference_is_seen() -> None:
 def test_sites_are_those_of_the_role_nginx() -> None:
     text = " ".join(SERVICES["options"]["nginx"]["options"]["sites"]["description"])
     ours, theirs = set(resolved({"$ref": "#/$defs/nginx_site"})["properties"]), set(options("nginx")["nginx_sites"]["options"])
-    without, _comma, more = text.partition(", and three more")
-    assert ours - theirs == {"location", "params", "path"} and all(f"C({name})" in more for name in ours - theirs)
+    without, _comma, more = text.partition(", and four more")
+    assert ours - theirs == {"location", "params", "path", "uri"} and all(f"C({name})" in more for name in ours - theirs)
     assert theirs - ours == {name for name in theirs if f"C({name})" in without.partition("without")[2]}
 
 
@@ -130,20 +130,25 @@ FULL: dict[str, Any] = {
                "added": ["b.py"], "editable": ["shop /srv/shop"], "direct_urls": ["x https://x/"], "pth": ["a.pth adds /x"], "unowned": ["c"],
                "unverified": ["d"]},
     "uwsgi": {"origin": "venv", "version": "2.0.21", "binary": "/usr/bin/uwsgi", "config": "/etc/uwsgi/shop.ini", "socket": "127.0.0.1:3031",
-              "stats": "127.0.0.1:1717", "log": "journal", "manager": {"kind": "emperor", "unit": "uwsgi.service", "vassal": "/etc/uwsgi/shop.ini"},
+              "protocol": "http",
+              "stats": "127.0.0.1:1717", "log": "journal",
+              "manager": {"kind": "emperor", "unit": "uwsgi.service", "socket": "shop.socket", "vassal": "/etc/uwsgi/shop.ini"},
               "options": {"module": "shop", "processes": 2, "master": True, "mule": ["a.py", 2]}},
     "nginx": {"sites": [{"file": "/etc/nginx/x", "listen": ["80"], "server_names": ["shop.test"], "location": "/", "params": {"A": "b"}, "access_log": False}],
               "static": [{"location": "/static/", "path": "/srv/shop/static"}]},
     "system_packages": [{"name": "libpq5", "version": "15"}, {"name": "media-types"}], "environment": {"A": "b", "name": "c"},
     "secrets": [{"name": "key", "source": "file:/etc/shop/key"}, {"name": "TOKEN"}],
-    "state": [{"path": "/srv/shop/media", "kind": "uploads", "evidence": "written to"}], "files": [{"path": "/etc/shop.conf", "evidence": "open"}],
+    "state": [{"path": "/srv/shop/media", "kind": "uploads", "evidence": "written to", "volume": True}],
+    "files": [{"path": "/etc/shop.conf", "evidence": "open"}],
     "tools": ["/usr/bin/convert"],
     "workers": [{"name": "w", "command": "x", "user": "root", "instances": 2, "stop_timeout": 9, "memory_max": "200M", "writable": ["/x"], "extra": ["Nice=5"]},
-                {"kind": "unit", "what": "shop-mail.service", "evidence": "/etc/systemd/system/shop-mail.service"}],
+                {"kind": "unit", "what": "shop-mail.service", "evidence": "/etc/systemd/system/shop-mail.service", "runs": "x"}],
     "schedule": [{"source": "/etc/cron.d/shop", "name": "j", "when": "* * * * *", "user": "root", "command": "x", "persistent": True, "timeout": 9,
                   "memory_max": "10%", "writable": ["/x"], "extra": ["Nice=5"]}],
     "needs": [{"kind": "postgresql", "address": "unix:/run/postgresql/.s.PGSQL.5432", "process": "postgres", "unit": "postgresql.service"}],
-    "health": {"path": "/health", "status": 204, "timeout": 3, "host": "shop.test"}, "container": {"memory": "512M", "pids": 64},
+    "health": {"path": "/health", "status": 204, "timeout": 3, "host": "shop.test"},
+    "container": {"base": "debian:bookworm-slim", "build_packages": ["gcc"], "venv": "rebuilt",
+                  "packages": ["aspell-fr"], "paths": ["/opt/fonts"], "memory": "512M", "pids": 64},
     "fit": {"verdict": "remarks", "reasons": ["it runs as root"]},
 }
 

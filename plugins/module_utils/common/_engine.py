@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Iterator, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
@@ -36,13 +37,21 @@ def engine(timeout: int = 120) -> Iterator[Any]:
     except (docker.errors.DockerException, requests.exceptions.RequestException) as exc:
         raise EngineMissing("no Docker Engine answers on this host (%s); %s" % (exc, REMEDY)) from exc
     try:
-        yield client
+        with errors():
+            yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def errors() -> Iterator[None]:
+    """The engine's errors as WebstackError."""
+    try:
+        yield
     except docker.errors.APIError as exc:
         raise WebstackError("the Docker Engine refused: %s" % (exc.explanation or exc)) from exc
     except requests.exceptions.RequestException as exc:
         raise WebstackError("the connection to the Docker Engine broke: %s" % exc) from exc
-    finally:
-        client.close()
 
 
 def find_container(client: Any, name: str) -> Any:
@@ -59,3 +68,8 @@ def remove_container(container: Any, stop_timeout: int = 0) -> None:
         if stop_timeout:
             container.stop(timeout=stop_timeout)
         container.remove(force=True)
+
+
+def repository(name: str) -> str:
+    """The image's name for a service: lower case, and separators between letters or digits only (Docker's reference grammar)."""
+    return "webstack/" + re.sub(r"[^a-z0-9]*[._][^a-z0-9]*", lambda match: match.group()[:1] if match.group()[0] in "._" else "-", name.lower()).strip("._-")

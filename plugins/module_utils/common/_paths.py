@@ -20,6 +20,8 @@ EMPEROR_WRAPPER = "/usr/local/lib/webstack/vassal"
 """What the emperor starts vassals by."""
 
 LOGROTATE = "/etc/logrotate.d/webstack"
+OTHER_EMPEROR = "/etc/systemd/system/uwsgi-emperor.service.d/50-webstack-sockets.conf"
+"""Keeps our sockets where Debian's own emperor would have them removed."""
 
 LOG_REOPEN = VASSAL_DIR + "/logs.reopen"
 """Touched when logs were rotated."""
@@ -32,6 +34,9 @@ def chain_file(name: str) -> str:
 
 STATE_DIR = "/var/lib/webstack"
 """Root-only (0700): the journal, the container's configuration and parked host pieces, per service."""
+
+PLANS_DIR = os.path.join(STATE_DIR, ".plans")
+"""The host's own plan and report, where they are kept on the host; no service has a name that begins with a dot."""
 
 RUN_DIR = "/run/webstack"
 """Sockets of containers: ``RUN_DIR/NAME/SLOT.sock``; made at boot by tmpfiles.d."""
@@ -55,6 +60,11 @@ def service_state(name: str) -> str:
 def service_run(name: str) -> str:
     """Directory of one service's container sockets below RUN_DIR."""
     return os.path.join(RUN_DIR, name)
+
+
+def nginx_socket(name: str) -> str:
+    """What nginx is led to in place of a TCP address while a service runs in a container: a link to the container's socket."""
+    return os.path.join(service_run(name), "nginx.sock")
 
 
 def host_socket(name: str) -> str:
@@ -113,6 +123,23 @@ def venv_stamp(venv: str) -> str:
 def commands_stamp(name: str) -> str:
     """What an installed service's check, migrate and prepare commands were last run for, with success."""
     return os.path.join(service_state(name), "commands.json")
+
+
+SET_ASIDE = os.path.join(STATE_DIR, ".set-aside")
+"""Units and packages of the host that decommission has taken out of service: record.json, and the packages' archives; no service can be called so."""
+
+
+EDGE = ".edge"
+"""nginx's own journal among the services'; no service can be called so."""
+
+EDGE_DROP_IN = "50-webstack-edge.conf"
+"""Of the units that nginx's container depends on, and of the one that stands for it."""
+
+EDGE_RUN = os.path.join(RUN_DIR, EDGE)
+"""Of the edge's container: its PID file, which only root reads, and the socket at which it is offered sockets."""
+
+EDGE_PID = os.path.join(EDGE_RUN, "nginx.pid")
+"""Where nginx's own PID file leads while it runs in a container."""
 
 
 TREES = os.path.join(STATE_DIR, ".python-trees.json")

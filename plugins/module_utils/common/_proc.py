@@ -70,6 +70,11 @@ class Process:
         return len(self.argv) == 1 and " " in self.argv[0]
 
     @property
+    def ended(self) -> bool:
+        """Is it gone by now, or a zombie?"""
+        return not self._text("cmdline")
+
+    @property
     def started(self) -> float:
         """When it was started, in seconds since the epoch; 0 when /proc does not tell."""
         fields = self._text("stat").rpartition(")")[2].split()
@@ -187,6 +192,29 @@ class Tcp(NamedTuple):
     listening: bool
 
 
+class TcpState(NamedTuple):
+    """One line of /proc/net/tcp or tcp6: addresses as HOST:PORT, the state in two hex digits (linux/net/tcp_states.h)."""
+
+    local: str
+    remote: str
+    state: str
+    inode: int
+
+    @property
+    def listening(self) -> bool:
+        """Does it take connections?"""
+        return self.state == _LISTEN_TCP
+
+
+def tcp_states(process: str = "self", root: str = "/proc") -> Iterator[TcpState]:
+    """The TCP sockets in the network namespace of a process (proc_pid_net(5))."""
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in _text("%s/%s/net/%s" % (root, process, name)).split("\n")[1:]:
+            fields = line.split()
+            if len(fields) > 9:
+                yield TcpState(_address(fields[1], family), _address(fields[2], family), fields[3], int(fields[9]))
+
+
 class UnixSocket(NamedTuple):
     """A UNIX socket that has a path. An accepted one has its listener's path."""
 
@@ -219,19 +247,15 @@ class Sockets:
         self.tcp: Dict[int, Tcp] = {}
         self.peers: Dict[int, int] = {}
         for item in unix_sockets(root=root):
-            self.unix[item.inode] = item.path
+            if item.inode:  # a connection that its server has not accepted yet has none, and belongs to nobody
+                self.unix[item.inode] = item.path
             if item.listening:
                 self.unix_listening[item.inode] = item.path
-        for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-            self._read_tcp("%s/net/%s" % (root, name), family)
+        for one in tcp_states(root=root):
+            if one.state in (_LISTEN_TCP, _ESTABLISHED):
+                self.tcp[one.inode] = Tcp(one.local, one.remote, one.listening)
         with contextlib.suppress(OSError, struct.error):
             self.peers = dict(_unix_peers())
-
-    def _read_tcp(self, path: str, family: int) -> None:
-        for line in _text(path).split("\n")[1:]:
-            fields = line.split()
-            if len(fields) > 9 and fields[3] in (_LISTEN_TCP, _ESTABLISHED):
-                self.tcp[int(fields[9])] = Tcp(_address(fields[1], family), _address(fields[2], family), fields[3] == _LISTEN_TCP)
 
     def peer_path(self, inode: int) -> str:
         """The path of the listener that a connected UNIX socket of a client leads to, or nothing."""

@@ -10,6 +10,7 @@ import shutil
 import time
 from typing import Dict, List, NamedTuple
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import run
 
 CLOCK_SLACK = 1.0
@@ -67,6 +68,20 @@ def unit_properties(unit: str, *names: str) -> Dict[str, str]:
         return {}
     output = run(["systemctl", "show", unit, "--property=" + ",".join(names)]).stdout
     return dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
+
+
+def nginx_master(unit: str) -> int:
+    """The master of the nginx that a unit keeps, or stands for while it runs in a container (its PIDs are the host's); 0 when there is none."""
+    pid = main_pid(unit)
+    if pid:
+        return pid
+    try:
+        with open(_paths.EDGE_PID, encoding="ascii") as handle:
+            pid = int(handle.read())
+        with open("/proc/%d/cmdline" % pid, "rb") as title:
+            return pid if title.read(64).startswith(b"nginx: master process") else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def main_pid(unit: str) -> int:

@@ -7,34 +7,19 @@ The protocol: https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html (modifie
 
 from __future__ import annotations
 
-import errno
-import os
 import selectors
 import socket
 import struct
-import time
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import unquote_to_bytes
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._connection import Deadline, UwsgiError, connect
 
 Headers = List[Tuple[str, str]]
 
 _CHUNK = 65536
 _MAX_VARS = 65535
 _BODILESS = (204, 304)
-
-
-class UwsgiError(WebstackError):
-    """The peer's answer is not one, or stopped in the middle."""
-
-
-class UwsgiConnectError(UwsgiError):
-    """Nobody accepts connections at the address."""
-
-
-class UwsgiTimeout(UwsgiError):
-    """No complete answer within the time allowed."""
 
 
 class Response(NamedTuple):
@@ -158,57 +143,10 @@ def parse_head(data: bytes) -> Tuple[int, str, Headers]:
     return status, reason, headers
 
 
-def _address(address: str) -> Tuple[int, Union[str, Tuple[str, int]]]:
-    if address.startswith(("/", "@")):
-        return socket.AF_UNIX, "\0" + address[1:] if address.startswith("@") else address
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit():
-        raise UwsgiError("%r is neither a UNIX socket's path nor HOST:PORT" % address)
-    host = host.strip("[]") or "127.0.0.1"
-    return (socket.AF_INET6 if ":" in host else socket.AF_INET), (host, int(port))
-
-
-class _Deadline:
-    """Seconds left until a moment; ``left`` raises UwsgiTimeout afterwards."""
-
-    def __init__(self, address: str, seconds: float) -> None:
-        self._what = "%s gave no complete answer within %g seconds" % (address, seconds)
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds left."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise UwsgiTimeout(self._what)
-        return left
-
-
-def _connect(address: str, deadline: _Deadline) -> socket.socket:
-    family, target = _address(address)
-    while True:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(deadline.left())
-            sock.connect(target)
-            sock.setblocking(False)
-            return sock
-        except UwsgiTimeout:
-            sock.close()
-            raise
-        except socket.timeout as exc:
-            sock.close()
-            raise UwsgiTimeout("%s accepted no connection in time" % address) from exc
-        except OSError as exc:
-            sock.close()
-            if exc.errno != errno.EAGAIN:  # EAGAIN: the UNIX socket's backlog is full just now
-                raise UwsgiConnectError("%s accepts no connection: %s" % (address, exc.strerror or exc)) from exc
-        time.sleep(min(0.02, deadline.left()))
-
-
 class _Exchange:
     """One request and its answer on one connection; sends and receives at once, so that neither side can block the other."""
 
-    def __init__(self, address: str, sock: socket.socket, deadline: _Deadline, limit: Optional[int]) -> None:
+    def __init__(self, address: str, sock: socket.socket, deadline: Deadline, limit: Optional[int]) -> None:
         self.address, self.sock, self.deadline, self.limit = address, sock, deadline, limit
         self.received = bytearray()
         self.head_end = -1
@@ -271,10 +209,25 @@ def request(address: str, params: Mapping[str, str], body: bytes = b"", timeout:
     exchange; ``limit`` stops reading after that many bytes of body (``complete`` is then false), for endless answers.
     Raises UwsgiConnectError, UwsgiTimeout, or UwsgiError (no answer, not HTTP, or shorter than its Content-Length).
     """
-    deadline = _Deadline(address, timeout)
-    with _connect(address, deadline) as sock:
+    return _answer(address, pack(params) + body, params.get("REQUEST_METHOD") == "HEAD", timeout, limit)
+
+
+def http_packet(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """A request without a body as nginx sends it to a server behind it: HTTP/1.0, one for each connection."""
+    lines = ["%s %s HTTP/1.0" % (method, target)] + ["%s: %s" % item for item in headers.items() if item[1]] + ["Connection: close", "", ""]
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def http_request(address: str, method: str, target: str, headers: Mapping[str, str], timeout: float = 10.0, limit: Optional[int] = None) -> Response:
+    """The same for a socket that speaks HTTP. ``target`` is the request target as on the wire."""
+    return _answer(address, http_packet(method, target, headers), method == "HEAD", timeout, limit)
+
+
+def _answer(address: str, data: bytes, head: bool, timeout: float, limit: Optional[int]) -> Response:
+    deadline = Deadline(address, timeout)
+    with connect(address, deadline) as sock:
         exchange = _Exchange(address, sock, deadline, limit)
-        closed = exchange.run(pack(params) + body)
+        closed = exchange.run(data)
     if exchange.head_end < 0:
         said = bytes(exchange.received[:80])
         raise UwsgiError("%s closed the connection without an answer%s" % (address, " (%r)" % said if said else ""))
@@ -282,18 +235,7 @@ def request(address: str, params: Mapping[str, str], body: bytes = b"", timeout:
     answer = bytes(exchange.received[exchange.body_start:])
     response = Response(status, reason, headers, answer if closed else answer[:limit], closed)
     promised = response.header("content-length")
-    bodiless = params.get("REQUEST_METHOD") == "HEAD" or status in _BODILESS
+    bodiless = head or status in _BODILESS
     if closed and not bodiless and promised and promised.isdigit() and len(answer) < int(promised):
         raise UwsgiError("%s closed the connection after %d of %s bytes" % (address, len(answer), promised))
     return response
-
-
-def is_listening(address: str, timeout: float = 1.0) -> bool:
-    """Whether somebody accepts connections at the address; sends nothing."""
-    if address.startswith("/") and not os.path.exists(address):
-        return False
-    try:
-        _connect(address, _Deadline(address, timeout)).close()
-    except UwsgiError:
-        return False
-    return True

@@ -51,6 +51,7 @@ _WITH_VALUE = {"python": ("-W", "-X"), "pypy": ("-W", "-X"), "perl": ("-I",), "r
 _INSTEAD = {"python": ("-m", "-c"), "pypy": ("-m", "-c"), "php": ("-S", "-r"), "java": ("-jar", "-m"), "perl": ("-e", "-E"), "ruby": ("-e",), "node": ("-e",),
             "sh": ("-c",), "bash": ("-c",), "dash": ("-c",)}
 """Options after which no script stands: the program is a module, a text, or the interpreter's own server."""
+_SHELLS = ("sh", "bash", "dash")
 
 
 class Program(NamedTuple):
@@ -85,6 +86,8 @@ def program(exe: str, argv: Sequence[str], cwd: str = "", name: str = "") -> Pro
             inline = word in ("-c", "-e", "-E", "-r")
             module = word if inline else "%s %s" % (word, argv[index + 1])
             return Program(path, module, kind, "%s %s" % (path, module))
+        if kind in _SHELLS and re.fullmatch(r"[-+]\w*s\w*", word):
+            return Program(path, word, kind, "%s %s" % (path, word))  # commands come from standard input (sh(1)); what follows is no script
         if word in _WITH_VALUE.get(kind, ()):
             index += 2
         elif word.startswith(("-", "+")):

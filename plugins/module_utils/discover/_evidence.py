@@ -44,7 +44,7 @@ def collect() -> Dict[str, Any]:
     if os.geteuid() != 0:
         host.blind.append("this is not root (become: true): other users' processes, their sockets and files that are not everybody's were not seen")
     nothing: Tuple[List[Instance], List[Instance]] = ([], [])
-    passed = {item.target for item in host.passes}
+    passed = {item.target for item in host.passes if not item.http}
     serving, emperors = host.part("uWSGI", lambda: _evidence_uwsgi.instances(host.table, host.units, socket.gethostname(), host.sockets, passed), nothing)
     converted, blind = _evidence_host.converted()
     host.blind += blind

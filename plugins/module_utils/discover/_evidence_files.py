@@ -66,24 +66,32 @@ def entries(directory: str, limit: int = MAX_ENTRIES) -> Tuple[List["os.DirEntry
 
 
 class Budget:
-    """How much may still be looked at, by entries and seconds, over several calls."""
+    """How much may still be looked at, over several calls: by entries, by seconds of our own processor time, and by the clock.
 
-    def __init__(self, count: int, seconds: float) -> None:
+    A busy host makes us wait and no less thorough: what is found shall not depend on what else runs. Only a disk that hardly answers ends it sooner.
+    """
+
+    def __init__(self, count: int, seconds: float, waiting: float) -> None:
         self.count = count
-        self.until = time.monotonic() + seconds
+        self.until, self.latest = time.thread_time() + seconds, time.monotonic() + waiting
 
     def spend(self) -> bool:
         """Take one; False when there is none left."""
         self.count -= 1
-        return self.count >= 0 and (self.count % 256 != 0 or time.monotonic() < self.until)
+        return self.count >= 0 and (self.count % 256 != 0 or (time.thread_time() < self.until and time.monotonic() < self.latest))
+
+    def part(self, count: int) -> "Budget":
+        """A budget of at most ``count`` entries that ends no later than this one."""
+        now, clock = time.thread_time(), time.monotonic()
+        return Budget(min(count, max(self.count, 0)), self.until - now, self.latest - clock)
 
 
 def sizes(paths: Iterable[str], each: int = 50000, total: int = 200000, seconds: float = 2.0) -> Dict[str, Dict[str, Any]]:
     """{path: {bytes, files, complete}}: what lies below, by the disk it takes. ``complete`` is false where counting stopped."""
-    whole = Budget(total, seconds)
+    whole = Budget(total, seconds, 10 * seconds)
     found = {}
     for path in paths:
-        budget = Budget(min(each, max(whole.count, 0)), whole.until - time.monotonic())
+        budget = whole.part(each)
         before = budget.count
         found[path] = _size(path, budget)
         whole.count -= before - max(budget.count, 0)

@@ -176,17 +176,21 @@ def of_settings(settings: Mapping[str, str]) -> Found:
 # -- against what runs
 
 def connections(processes: List[Process], sockets: Sockets, holders: Dict[int, Set[int]], table: Dict[int, Process]) -> Found:
-    """(kind, address) of what the processes are connected to now, by the listener's process where it is local."""
+    """(kind, address) of what the processes are connected to now, by the listener's process where it is local.
+
+    A connection among themselves, such as a pair of sockets that wakes a loop up, is none: its ports are others after each start.
+    """
     listening = {tcp.local: inode for inode, tcp in sockets.tcp.items() if tcp.listening}
     own = {tcp.local.rsplit(":", 1)[1] for process in processes for inode in process.inodes
            for tcp in [sockets.tcp.get(inode)] if tcp is not None and tcp.listening}
     paths = {path: inode for inode, path in sockets.unix_listening.items()}
+    ends = {tcp.local for process in processes for inode in process.inodes for tcp in [sockets.tcp.get(inode)] if tcp is not None}
     found: Set[Tuple[str, str]] = set()
     for process in processes:
         for inode in process.inodes:
             tcp = sockets.tcp.get(inode)
             path = sockets.peer_path(inode)
-            if tcp is not None and not tcp.listening and tcp.local.rsplit(":", 1)[1] not in own:
+            if tcp is not None and not tcp.listening and tcp.local.rsplit(":", 1)[1] not in own and tcp.remote not in ends:
                 port = tcp.remote.rsplit(":", 1)[1]
                 listener = _listening(listening, tcp.remote)
                 kind = kind_of(holders, table, listener) if listener is not None else ""

@@ -59,6 +59,11 @@ def arguments(title: str) -> List[str]:
     return found
 
 
+def main_file(title: str) -> str:
+    """The main file of the nginx whose master has this process title."""
+    return _main(arguments(title))
+
+
 def _main(options: List[str]) -> str:
     """The main file that a running nginx was given; Debian's where it was given none. A relative one counts from ``-p``."""
     given = dict(zip(options[0::2], options[1::2]))

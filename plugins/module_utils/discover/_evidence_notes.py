@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_files
@@ -27,6 +27,9 @@ KINDS = ("data", "database", "uploads", "sessions", "cache", "logs")
 """Of state, as the model has them."""
 _FITS = {"path": lambda value: isinstance(value, str) and value.startswith("/"), "host": lambda value: isinstance(value, str) and value != "",
          "timeout": lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0}
+_STATE_FITS: Dict[str, Callable[[Any], bool]] = {
+    "path": lambda value: True, "kind": lambda value: value in KINDS,
+    "volume": lambda value: isinstance(value, bool) or isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]+", value) is not None}
 """What a person may have made of a note must not spoil a plan."""
 _LINE = re.compile(r"(?m)^(state|health) = (.+)$")
 
@@ -50,7 +53,7 @@ def parse(text: str) -> Dict[str, Any]:
         if isinstance(said, type(found[key])):
             found[key] = said
     found["state"] = [item for item in found["state"] if isinstance(item, dict) and str(item.get("path", "")).startswith("/")]
-    found["state"] = [{key: item[key] for key in ("path", "kind") if key != "kind" or item.get(key) in KINDS} for item in found["state"]]
+    found["state"] = [{key: item[key] for key in ("path", "kind", "volume") if _STATE_FITS[key](item.get(key))} for item in found["state"]]
     found["health"] = {key: value for key, value in found["health"].items() if key in _FITS and _FITS[key](value)}
     return found
 

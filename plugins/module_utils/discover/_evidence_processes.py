@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every process that tells something of the host, aggregated; the application servers and other listeners among them.
 
-Left out: kernel threads, the processes that ask (Ansible's own), what a person has open in a terminal, jobs that cron runs at the moment, and
-children that are of the same kind and unit as their parents. No PIDs, no counts: both change from run to run.
+Left out: kernel threads, the processes that ask (Ansible's own), what a person has open in a terminal, jobs that cron runs at the moment, what
+has ended since, and children that are of the same kind and unit as their parents. No PIDs, no counts: both change from run to run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact i
 _SHELLS = re.compile(r"-?(sh|bash|dash|zsh|ksh|fish|csh|tcsh|busybox)")
 _SESSION = re.compile(r"sshd(-session|-auth)?|sftp-server|login|sudo|su|runuser|screen|SCREEN|tmux.*|\(sd-pam\)|agetty|ssh-agent|gpg-agent|script|tini")
 _TEMPORARY = ("/tmp/", "/var/tmp/")
+_CRONS = ("cron", "crond", "atd", "anacron")
 
 
 @dataclass
@@ -98,9 +99,11 @@ def _personal(view: View, process: Process) -> bool:
 
 def _is_job(view: View, process: Process) -> bool:
     """A job that cron runs at the moment: cron is above it, and it serves nobody."""
+    # by its command line, since cron's child still has cron's name when it is looked at in the moment of its execve(2)
+    itself = process.name.lower() in _CRONS and os.path.basename(process.argv[0].split(" ")[0]).lower() in _CRONS
     pid = process.parent
     while pid in view.table and pid > 1:
-        if view.table[pid].name.lower() in ("cron", "crond", "atd", "anacron") and process.name.lower() not in ("cron", "crond"):
+        if view.table[pid].name.lower() in _CRONS and not itself:
             return not view.listens(process)
         pid = view.table[pid].parent
     unit = view.units.get(process.unit)
@@ -197,6 +200,8 @@ def processes(view: View, left_out: Set[int], worker_of: Callable[[str, str, str
         listeners = view.listens(process)
         package = view.package(process)
         of = view.of.get(process.pid)
+        if of is None and process.ended:
+            continue
         above = view.table.get(process.parent)
         same = above is not None and above.pid != 1 and above.unit == unit and above.pid not in left_out
         stands = above is not None and (package or not view.is_package(above) if unit else view.of.get(above.pid) is None)

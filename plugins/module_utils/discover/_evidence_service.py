@@ -25,12 +25,13 @@ from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_shared,
     _evidence_site,
     _evidence_uwsgi,
+    _nginx_text,
     _uwsgi_config,
     _uwsgi_running,
 )
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import is_secret, redact
 from ansible_collections.gantry.webstack.plugins.module_utils.install._secret_files import DOLLAR
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _instance
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _instance, _nginx_places
 
 Found = TypeVar("Found")
 
@@ -57,9 +58,10 @@ _UNNAMED = "the running process listens there, but its configuration does not na
 
 
 def sockets(instance: _evidence_uwsgi.Instance) -> List[Dict[str, str]]:
-    """{address, problem}: the sockets of the uwsgi protocol, and why the place that defines one could not be changed."""
-    found = []
-    for option in _uwsgi_config.sockets(instance.config):
+    """{address, problem}, of HTTP sockets {protocol: http} too: where it listens, and why the place that defines a path could not be changed."""
+    found: List[Dict[str, str]] = []
+    http = _uwsgi_config.http_sockets(instance.config)
+    for option in _uwsgi_config.sockets(instance.config) + http:
         value = _uwsgi_config.text(option)
         address = _uwsgi_running.resolved(instance.config, value)
         if address.startswith("fd://"):
@@ -73,17 +75,21 @@ def sockets(instance: _evidence_uwsgi.Instance) -> List[Dict[str, str]]:
             fixed = "%s gives its address, which only uWSGI asks; write the address itself there" % option.raw
         if not address.startswith(("/", "@")) and ":" not in address:
             address = os.path.normpath(os.path.join(instance.start, address))
-        found.append({"address": address, "problem": fixed or ""})
+        if not address.startswith(("/", "@")):
+            fixed = ""  # it stays where it is: nginx is led elsewhere
+        found.append({"address": address, "problem": fixed or "", **({"protocol": "http"} if option in http else {})})
     for address in sorted(instance.inherited):
-        found.append({"address": address, "problem": instance.given or _UNNAMED})
+        found.append({"address": address, "problem": instance.given or ("" if instance.kind and instance.activated else _UNNAMED)})
     return found
 
 
 def ask(host: _evidence_shared.Host, instance: _evidence_uwsgi.Instance) -> Dict[str, Any]:
     """GET of the location that leads here, asked of the application itself: {path, status}, or {path, problem} without an answer."""
-    paths = [item["address"] for item in sockets(instance)]
+    spoken = {item["address"]: item.get("protocol", "uwsgi") for item in sockets(instance)}
+    paths = list(spoken)
     paths.sort(key=lambda path: not any(_uwsgi_running.same(path, other) for other in instance.listening))  # where it listens comes first
-    mine = [item for item in host.passes if item.target in paths]
+    mine = [item for item in host.passes if any(_leads(item, path, spoken[path]) for path in paths)]
+    paths.sort(key=lambda path: not any(_leads(item, path, spoken[path]) for item in mine))  # where nginx asks it, before all
     location = min([item.location for item in mine if item.location.startswith("/")] or ["/"], key=len)
     said = _evidence_notes.of_vassal(instance.vassal)["health"]
     location = str(said.get("path", location))
@@ -93,11 +99,21 @@ def ask(host: _evidence_shared.Host, instance: _evidence_uwsgi.Instance) -> Dict
     more = {key: said[key] for key in ("host", "timeout") if key in said}
     if not paths:
         return {"path": location, **more}
-    params = _uwsgi_client.wsgi_params("GET", location, names[0] if names else "localhost")
+    host_name = names[0] if names else "localhost"
+    uri = next((item.uri for item in mine if item.location == location and item.uri), location)
     try:
-        return {"path": location, **more, "status": _uwsgi_client.request(paths[0], params, timeout=10, limit=65536).status}
+        if spoken[paths[0]] == "http":
+            answer = _uwsgi_client.http_request(paths[0], "GET", uri, {"Host": host_name}, timeout=10, limit=65536)
+        else:
+            answer = _uwsgi_client.request(paths[0], _uwsgi_client.wsgi_params("GET", location, host_name), timeout=10, limit=65536)
+        return {"path": location, **more, "status": answer.status}
     except WebstackError as exc:
         return {"path": location, **more, "problem": "GET %s of the application had no answer: %s" % (location, exc)}
+
+
+def _leads(item: _nginx_text.Pass, address: str, protocol: str) -> bool:
+    """Does nginx reach an instance's socket there, in its protocol?"""
+    return item.http == (protocol == "http") and (item.target == address or _nginx_places.leads_to(item.target, address))
 
 
 class Service:
@@ -261,6 +277,14 @@ class Service:
                     named.setdefault(os.path.normpath(path), place)
         return named
 
+    @property
+    def _noted_volumes(self) -> Dict[str, Any]:
+        return {os.path.normpath(item["path"]): item["volume"] for item in self._noted_state() if "volume" in item}
+
+    def _noted_state(self) -> List[Dict[str, Any]]:
+        """What its definition says of its state, as install has left it."""
+        return _evidence_notes.of_vassal(self.instance.vassal)["state"]
+
     def _written(self) -> List[str]:
         found = {item.target for process in self.instance.processes for item in process.files
                  if item.writing and item.number > 2 and item.target.startswith("/") and os.path.isfile(item.target)}
@@ -285,7 +309,7 @@ class Service:
         facts = _evidence_paths.Facts(
             self.subject, self.code, self.venv, named, tree, self._written(), self._unit_state(), self.host.static_roots, ignored, owned,
             self.home, self.instance.master.started, self.host.users.get(self.uid, 0) < 2,
-            {os.path.normpath(item["path"]): item.get("kind", "") for item in _evidence_notes.of_vassal(self.instance.vassal)["state"]})
+            {os.path.normpath(item["path"]): item.get("kind", "") for item in self._noted_state()})
         found = _evidence_paths.classify(facts)
         for kind in (found.state, found.files, found.secrets):
             for path in [path for path in kind if not _evidence_files.is_printable(path)]:
@@ -417,7 +441,9 @@ class Service:
                    for option in self.config.options if option.key in _WORKER_KEYS]
         origin = "package" if self.host.owner(exe) else "venv" if _evidence_paths.within(exe, [self.venv]) else "tree"
         return {
-            "name": instance.name, "manager": {"kind": instance.kind, "unit": instance.unit, "vassal": instance.vassal}, "not_convertible": instance.reason,
+            "name": instance.name, "not_convertible": instance.reason,
+            "manager": {"kind": instance.kind, "unit": instance.unit, "vassal": instance.vassal,
+                        "socket": instance.activated[0] if instance.kind and instance.activated else ""},
             "user": {"name": _evidence_host.user_name(self.uid), "uid": self.uid, "group": _evidence_host.group_name(self.gid), "gid": self.gid,
                      "dynamic": bool(_evidence_host.dynamic_user(self.uid))},
             "uwsgi": {"binary": exe, "origin": origin, "version": self._version(), "config": instance.config_file or ""},
@@ -426,7 +452,8 @@ class Service:
             "sockets": sockets(instance), "code": self.code, "releases": _evidence_notes.of_releases(instance.name, self.code or "/"), "python": python,
             "environment": {name: self.environment[name] for name in sorted(self.environment)}, "secrets": secrets,
             "secrets_in_source": [{"name": name, "file": path} for name, path in sorted(set(tree.secrets_in_source))],
-            "state": [{"path": path, "kind": paths.kinds.get(path) or _evidence_paths.state_kind(path, why), "evidence": why}
+            "state": [{"path": path, "kind": paths.kinds.get(path) or _evidence_paths.state_kind(path, why), "evidence": why,
+                       **({"volume": self._noted_volumes[path]} if path in self._noted_volumes else {})}
                       for path, why in sorted(paths.state.items())],
             "files": [{"path": path, "evidence": paths.files[path]} for path in sorted(paths.files)],
             "tools": tools, "workers": workers, "schedule": [], "needs": needs, "packages": packages,

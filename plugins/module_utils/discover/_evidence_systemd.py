@@ -12,9 +12,9 @@ import re
 import subprocess
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _unit_text
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths, _unit_text
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _timers
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _timers, _user_crontabs
 
 _KINDS = (".service", ".socket", ".timer")
 _PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "FragmentPath", "SourcePath", "DropInPaths", "Triggers", "TriggeredBy", "Listen",
@@ -96,7 +96,7 @@ def read(package_of: Callable[[str], Optional[str]], running: Iterable[Tuple[str
             found[name, ""] = Unit(name, path, tuple(_texts([path, *sorted(glob.glob(path + ".d/*.conf"))], blind)), package_of(path) or "")
     for unit in _users(set(running), package_of, blind):
         found.setdefault((unit.name, unit.owner), unit)
-    return [found[key] for key in sorted(found)], blind
+    return [found[key] for key in sorted(found) if not _user_crontabs.is_own(key[0])], blind
 
 
 def _show(blind: List[str], names: Iterable[str]) -> List[Dict[str, str]]:
@@ -119,7 +119,7 @@ def _loaded(values: Dict[str, str], package_of: Callable[[str], Optional[str]], 
     there = values.get("ActiveState") in _RUNNING or state in _ENABLED
     made = path.startswith(_GENERATED[0])
     owned = package_of(source if made and source else path) or ("systemd" if made and not source else "")
-    drop_ins = [item for item in values.get("DropInPaths", "").split() if os.path.basename(item) != _timers.DROP_IN]
+    drop_ins = [item for item in values.get("DropInPaths", "").split() if os.path.basename(item) not in (_timers.DROP_IN, _paths.EDGE_DROP_IN)]
     triggered = bool(re.search(r"\.(timer|path)\b", values.get("TriggeredBy", "")))
     if owned and not there and not drop_ins and not triggered:
         return Unit(values["Id"], path, (), owned, state=state)

@@ -11,7 +11,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common import _uni
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence_cron import CronLine
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._evidence_systemd import Unit
-from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK, redact
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _timers
 
 _SHARED_USERS = ("root", "www-data", "nobody")
@@ -86,7 +86,7 @@ def assign(services: List[Dict[str, Any]], units: Sequence[Unit]) -> Dict[Tuple[
             for item in _owners(services, texts, unit.owner):
                 if unit.owner or unit.name != item["manager"]["unit"]:
                     given.setdefault((unit.name, unit.owner), ("worker", item["name"]))
-                    _add_unit(item, unit, unit.sections)
+                    _add_unit(item, unit, unit.sections, len(_owners(services, texts, unit.owner)) == 1 and _mentions("\n".join(texts), _tops(item)))
     return given
 
 
@@ -142,6 +142,12 @@ def _job(unit: _unit_text.Sections) -> Union[Dict[str, Any], str]:
     return found
 
 
+def _keeps_running(unit: Unit, sections: _unit_text.Sections) -> bool:
+    """A service of the system's own systemd whose file has its name and whose command runs on."""
+    kind = _unit_text.last(sections, "Service", "Type", "simple")
+    return not unit.owner and not unit.package and bool(_timers.texts(unit.name)) and kind in ("simple", "exec")
+
+
 def _note(unit: _unit_text.Sections, key: str) -> Optional[str]:
     return _unit_text.last(unit, _NOTES, key) or None
 
@@ -157,8 +163,11 @@ def _memory(unit: _unit_text.Sections) -> Dict[str, str]:
     return {"memory_max": value} if re.fullmatch(r"[0-9]+[KMGT%]?", value) else {}
 
 
-def _add_unit(item: Dict[str, Any], unit: Unit, sections: _unit_text.Sections) -> None:
-    """A unit that no timer starts: a job that runs at boot, a worker of ours, or one of somebody else's."""
+def _add_unit(item: Dict[str, Any], unit: Unit, sections: _unit_text.Sections, its_code: bool) -> None:
+    """A unit that no timer starts: a job that runs at boot, a worker of ours, or one of somebody else's.
+
+    ``its_code``: it runs the code or venv of this service and of no other one.
+    """
     job = _job(sections)
     if _note(sections, "Job") and isinstance(job, dict):
         item["schedule"].append({"source": unit.path, **job})
@@ -174,4 +183,7 @@ def _add_unit(item: Dict[str, Any], unit: Unit, sections: _unit_text.Sections) -
         worker.update({"user": job["user"]} if job["user"] != item["user"]["name"] else {})
         limit = _unit_text.last(sections, "Service", "TimeoutStopSec")
         worker.update({"stop_timeout": int(limit)} if limit.isdigit() and limit != "90" else {})
+    elif its_code and isinstance(job, dict) and _keeps_running(unit, sections) and MASK not in job["command"]:
+        worker["runs"] = job["command"]
+        worker.update({"user": job["user"]} if job["user"] != item["user"]["name"] else {})
     item["workers"].append(worker)

@@ -45,13 +45,16 @@ class Instance:
     """Files of its configuration that others read too."""
     given: str = ""
     """Who opens its socket for it; empty when it does so itself."""
+    activated: List[str] = field(default_factory=list)
+    """The systemd socket units that start it."""
     blind: List[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """The vassal's or the unit's name; the configuration file's where neither is there."""
+        """The vassal's or the unit's name, of a template's unit the instance's; the configuration file's where neither is there."""
         source = self.program.name + ".program" if self.program else os.path.basename(self.config_file or "")
-        stem = self.unit[:-len(".service")] if self.kind == "unit" else source.rsplit(".", 1)[0]
+        unit = self.unit[:-len(".service")]
+        stem = (unit.partition("@")[2] or unit) if self.kind == "unit" else source.rsplit(".", 1)[0]
         return re.sub(r"[^A-Za-z0-9_.-]", "-", stem).lstrip("._-")[:63] or "uwsgi-%s" % os.path.basename(self.start.rstrip("/") or "root")
 
     @property
@@ -63,9 +66,10 @@ class Instance:
 
     @property
     def worker(self) -> Process:
-        """A process that serves requests: the last descendant, or the master when it works alone."""
+        """A process that serves requests, or the master when it works alone. A spooler is none: it runs in its own directory (core/spooler.c)."""
         workers = [process for process in self.processes if process.parent == self.master.pid]
-        return workers[0] if workers else self.master
+        spools = {os.path.realpath(os.path.join(self.start, value)) for value in self.config.all("spooler", "spooler-external", "Q")}
+        return next((process for process in workers if not spools or process.cwd not in spools), (workers or [self.master])[0])
 
 
 def is_uwsgi(process: Process) -> bool:
@@ -157,6 +161,8 @@ def instances(table: Dict[int, Process], units: Dict[str, Dict[str, str]], hostn
         unnamed = _uwsgi_running.inherited(item.config, item.start, item.listening)
         own = not item.given or (item.config.last("protocol", "socket-protocol") or "uwsgi") != "uwsgi"
         item.inherited = [address for address in unnamed if not own or any(_uwsgi_running.same(address, other) for other in passed)]
+        if len(item.activated) == len(item.inherited) == 1:  # one socket unit, which can be stopped and started with the service
+            item.kind, item.reason, item.given = "unit", "", ""
     return serving, emperors
 
 
@@ -246,9 +252,9 @@ def _directories(emperor: Instance) -> List[Tuple[str, List[str]]]:
         path = os.path.join(emperor.start, rest)
         if scheme in ("", "dir") and os.path.isdir(path):
             directory = os.path.realpath(path)
-            found.append((directory, sorted(glob.glob(glob.escape(directory) + "/*"))))
+            found.append((directory, [name for name in sorted(glob.glob(glob.escape(directory) + "/*")) if not os.path.isdir(name)]))
         elif scheme in ("", "glob"):
-            found.append((emperor.start, sorted(glob.glob(path))))
+            found.append((emperor.start, [name for name in sorted(glob.glob(path)) if not os.path.isdir(name)]))
     return found
 
 
@@ -330,6 +336,7 @@ def _manager(instance: Instance, units: Dict[str, Dict[str, str]], table: Dict[i
     elif int(properties.get("MainPID") or 0) != master.pid:
         instance.reason = "it is not the main process of the unit %s" % unit
     elif sockets or "LISTEN_FDS" in master.environ:
+        instance.activated = sockets
         instance.reason = instance.given = "systemd's socket activation gives it its socket%s" % (" (%s)" % ", ".join(sockets) if sockets else "")
     else:
         instance.kind = "unit"

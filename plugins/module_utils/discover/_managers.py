@@ -94,7 +94,7 @@ def _chef(_commands: List[str], blind: List[str]) -> Managed:
                 found.setdefault("file", set()).add(match.group(1))
     for path in [*glob.glob("/etc/chef/*.json"), *glob.glob("/var/chef/nodes/*.json")]:
         text = "\n".join(_lines(path, blind))
-        for block in re.findall(r'"run_list"\s*:\s*\[(.*?)\]', text, re.DOTALL):
+        for block in re.findall(r'"run_list"\s*:\s*\[((?:"[^"]*"|[\s,])*)\]', text):
             found.setdefault("class", set()).update(re.findall(r'"((?:recipe|role)\[[^\]"]+\])"', block))
     return found
 

@@ -1,9 +1,6 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The text of ``nginx -T`` on the target: cut into tokens, freed of secrets and comments, searched for uwsgi locations.
-
-The grammar: nginx src/core/ngx_conf_file.c (ngx_conf_read_token).
-"""
+"""The text of ``nginx -T`` on the target: freed of secrets and comments, searched for uwsgi locations."""
 
 from __future__ import annotations
 
@@ -11,71 +8,15 @@ import fnmatch
 import functools
 import posixpath
 import re
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common._nginx_tokens import MARKER, QUOTES, tokens, unquote
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import MASK, is_secret, secret_name, secret_value
-
-MARKER = re.compile(r"^# configuration file (/.*):$")
-"""How ``nginx -T`` heads each file."""
 
 _NAMED = {"set": 0, "uwsgi_param": 0, "fastcgi_param": 0, "scgi_param": 0, "proxy_set_header": 0, "grpc_set_header": 0, "add_header": 0, "env": 0,
           "more_set_headers": 0, "proxy_cookie_domain": 0}
 _HARMLESS = re.compile(r"(_pass|_key|_cache_key|_zone|_path|_file|_certificate|_location|auth_request|auth_basic|limit_req|limit_conn|log_format|"
                        r"server_tokens|server_name|proxy_pass_header|ssl_\w+)$")
-_TOKEN = re.compile(r"""(?P<space>\s+)|(?P<comment>\#[^\n]*)|(?P<mark>[{};])|(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-                        |(?P<word>(?:\\.|\$\{[^}]*\}|[^\s{};\\])+)""", re.VERBOSE | re.DOTALL)
-
-
-QUOTES = "'\""
-
-
-class Token(NamedTuple):
-    """``kind`` is space, comment, mark, quoted, word or raw (the body of a Lua block)."""
-
-    kind: str
-    text: str
-
-
-def tokens(text: str) -> Iterator[Token]:
-    """Cut a configuration into tokens; joined again they are the text."""
-    position, statement = 0, ""
-    while position < len(text):
-        if statement.endswith("_by_lua_block") and text[position] == "{":
-            end = _lua_end(text, position)
-            yield Token("mark", "{")
-            yield Token("raw", text[position + 1:end])
-            yield Token("mark", "}")
-            position, statement = end + 1, ""
-            continue
-        match = _TOKEN.match(text, position)
-        if match is None:
-            yield Token("word", text[position])
-            position += 1
-            continue
-        kind = str(match.lastgroup)
-        if kind == "mark":
-            statement = ""
-        elif kind in ("word", "quoted") and not statement:
-            statement = match.group()
-        yield Token(kind, match.group())
-        position = match.end()
-
-
-def _lua_end(text: str, start: int) -> int:
-    """Where the block ends; braces in Lua's strings and comments do not count."""
-    depth = 0
-    for match in re.finditer(r"[{}]|--[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|\[\[.*?\]\]", text[start:], re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(match.group(), 0)
-        if not depth:
-            return start + match.start()
-    return len(text) - 1
-
-
-def unquote(token: str) -> str:
-    """The value of a word or a quoted string."""
-    if len(token) >= 2 and token[0] == token[-1] and token[0] in "'\"":
-        return re.sub(r"\\(.)", r"\1", token[1:-1])
-    return token
 
 
 def clean(text: str) -> str:
@@ -154,28 +95,41 @@ def _masked(token: str, statement: List[str], block: str) -> str:
 
 
 class Pass(NamedTuple):
-    """A location that hands requests to a uwsgi server."""
+    """A location that hands requests to a uwsgi server, or over HTTP (``uri`` takes the place of the location's text, when it is not empty)."""
 
     target: str
     location: str
     server_name: str
+    http: bool = False
+    uri: str = ""
 
 
 def uwsgi_passes(text: str) -> List[Pass]:
-    """Every ``uwsgi_pass`` with its innermost location and the first name of its server; upstreams resolved to their servers."""
+    """Every ``uwsgi_pass``, and ``proxy_pass`` over http, with its innermost location and the first name of its server; upstreams resolved to their servers."""
     upstreams: Dict[str, List[str]] = {}
-    found: List[Tuple[str, str, str]] = []
+    found: List[Tuple[str, str, str, bool]] = []
     for name, arguments, blocks, names in _directives(text):
         if name == "server" and blocks and blocks[-1][0] == "upstream" and arguments:
             upstreams.setdefault(blocks[-1][1], []).append(arguments[0])
-        elif name == "uwsgi_pass" and arguments:
+        elif arguments and (name == "uwsgi_pass" or name == "proxy_pass" and arguments[0].startswith("http://")):
             locations = [block for block in blocks if block[0] == "location"]
-            found.append((arguments[0], locations[-1][1] if locations else "/", names[0] if names else ""))
+            found.append((arguments[0], locations[-1][1] if locations else "/", names[0] if names else "", name == "proxy_pass"))
     passes: List[Pass] = []
-    for target, location, server in found:
-        bare = re.sub(r"^s?uwsgi://", "", target)
-        passes += [Pass(_address(item), location, server) for item in upstreams.get(bare, [bare])]
+    for target, location, server, http in found:
+        bare, uri = re.sub(r"^(s?uwsgi|http)://", "", target), ""
+        if http:
+            bare, uri = _server_and_uri(bare)
+        passes += [Pass(_address(item), location, server, http, uri) for item in upstreams.get(bare, [bare])]
     return passes
+
+
+def _server_and_uri(target: str) -> Tuple[str, str]:
+    """``127.0.0.1:8000/app/`` as (127.0.0.1:8000, /app/); ``unix:/run/x.sock:/app/`` too."""
+    if target.startswith("unix:"):
+        path, dummy, uri = target[len("unix:"):].partition(":")
+        return "unix:" + path, uri
+    end = next((place for place, letter in enumerate(target) if letter in "/?"), len(target))
+    return target[:end], target[end:]
 
 
 def _address(target: str) -> str:
@@ -294,6 +248,13 @@ class _Files:
             return match.group(1) + "\n".join(self.expanded(name, (*above, path)) for name in self.match(pattern) if name != path and name not in above)
 
         return _INCLUDE.sub(include, self.parts[path])
+
+
+def matching(parts: Mapping[str, str], pattern: str) -> List[str]:
+    """The files of ``nginx -T`` that an include's pattern means, sorted as glob(3) does."""
+    if not _MAGIC.search(pattern):
+        return [pattern] if pattern in parts else []
+    return [name for name in sorted(parts) if fnmatch.fnmatchcase(name, pattern) and name.count("/") == pattern.count("/")]
 
 
 MOST_INCLUDED = 100000

@@ -519,13 +519,23 @@ def sockets(config: Config) -> List[Option]:
     return [option for option in config.options if option.key in SOCKET_KEYS and (option.key != "socket" or spoken == "uwsgi")]
 
 
+HTTP_KEYS = ("http-socket", "http11-socket", "http")
+"""Options that open a socket which speaks HTTP without TLS; behind the last a router process hands over to the workers."""
+
+
+def http_sockets(config: Config) -> List[Option]:
+    """Options that open HTTP sockets, in order; ``protocol`` makes ``socket`` one too."""
+    spoken = config.last("protocol", "socket-protocol") or "uwsgi"
+    return [option for option in config.options if option.key in HTTP_KEYS or option.key == "socket" and spoken == "http"]
+
+
 def locate_value(config: Config, key: str, value: Optional[str] = None) -> Location:
     """Where the winning ``key`` (with that effective value, when given) is written.
 
     ``Location.file`` is None when no file holds it; ``raw`` is the exact text after ``=``; ``problem`` says in one sentence why it
     cannot be replaced there, None when it can.
     """
-    names: Iterable[str] = SOCKET_KEYS if key == "socket" else (key,)
+    names: Iterable[str] = (*SOCKET_KEYS, *HTTP_KEYS) if key == "socket" else (key,)
     found = [option for option in config.options if option.key in names and (value is None or text(option) == value)]
     if not found:
         return Location(None, "", 0, "the configuration has no option %s%s" % (key, "" if value is None else " = %s" % value))

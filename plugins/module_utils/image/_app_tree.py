@@ -21,8 +21,8 @@ _PIP = re.compile(r"/bin/pip[0-9.]*|/lib/python[^/]+/site-packages/pip(-[^/]+\.d
 VOLATILE = ("/run/", "/var/run/", "/tmp/", "/var/tmp/", "/proc/", "/sys/", "/dev/")
 """Directories that a container has of its own."""
 
-_TOO_BROAD = frozenset(("/", "/bin", "/boot", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/root", "/sbin", "/srv", "/usr", "/usr/bin", "/usr/lib",
-                        "/usr/local", "/usr/local/bin", "/usr/local/lib", "/usr/share", "/var", "/var/lib", "/var/log", "/var/www"))
+TOO_BROAD = frozenset(("/", "/bin", "/boot", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/root", "/sbin", "/srv", "/usr", "/usr/bin", "/usr/lib",
+                       "/usr/local", "/usr/local/bin", "/usr/local/lib", "/usr/share", "/var", "/var/lib", "/var/log", "/var/www"))
 _SYSTEM = ("/usr/lib/", "/usr/bin/", "/usr/sbin/", "/usr/share/", "/lib/", "/bin/", "/sbin/")
 
 
@@ -81,6 +81,8 @@ class AppTree:
             self._root(self.service["python"]["venv"])
         if self.code is not None:
             self._root(self.service["code"]["path"])
+        for path in self.service.get("container", {}).get("paths", []):
+            self._asked_for(path)
         for path in self._imported():
             self._root(path)
         while self._queue:
@@ -132,12 +134,28 @@ class AppTree:
             self._link(link)
         if self.inside(resolved.real) and resolved.real not in (self.code, self.venv):
             return
-        if resolved.real in _TOO_BROAD or (resolved.real + "/").startswith(VOLATILE):
+        if resolved.real in TOO_BROAD or (resolved.real + "/").startswith(VOLATILE):
             self.remarks.append("%s is left out: too broad to belong to one service" % resolved.real)
             return
         if resolved.real not in self.roots:
             self.roots.append(resolved.real)
             self._queue.append(resolved.real)
+
+    def _asked_for(self, path: str) -> None:
+        """A path that the plan adds. The system's layers bring what lies where packages put things; all else is the service's own, to the byte."""
+        resolved, where = self.fs.resolve(path), "service %s: %s of its container.paths" % (self.service["name"], path)
+        real = resolved.real
+        if real is None:
+            raise WebstackError("%s does not exist on this host; take it out of the plan, or add the package that brings it to container.packages" % where)
+        if real in TOO_BROAD or (real + "/").startswith(VOLATILE):
+            raise WebstackError("%s is %s; name what is needed below it" % (where, "too broad for one image" if real in TOO_BROAD else "a directory that "
+                                "a container has of its own"))
+        if any(real == hidden or real.startswith(hidden + "/") for hidden in self._hidden):
+            raise WebstackError("%s is mounted into the container or secret (%s); take it out of one of the two places" % (where, real))
+        if self.owned(real) or real.startswith(_SYSTEM):
+            return
+        self._exact.add(real)
+        self._root(path)
 
     def _walk(self, root: str) -> None:
         found = self.fs.lstat(root)

@@ -38,17 +38,21 @@ _PYTHON_PACKAGE = re.compile(r"(?:lib)?python(3\.\d+)(?:t64)?(?:-minimal|-stdlib
 _NOT_STDLIB = re.compile(r"-(venv|dev|dbg|doc|examples|testsuite|tk|full|nopie)$|^idle|^python3-tk")
 _LOADER_DIR = "/usr/lib/uwsgi/plugins/"
 _UNUSED = re.compile(
-    r"/libicu(i18n|io|test|tu)\.so|/usr/share/zoneinfo/right/|/usr/lib/python3\.\d+/(pydoc_data/topics\.py$|test/|turtledemo/|idlelib/)|"
-    r"/lib-dynload/(_test|_ctypes_test|_xxtest|xx|nis\.)")
-"""Large parts of packages that no service reaches by name: ICU's libraries beside the one NEEDED, time zones with leap seconds, the text of
-Python's help(), Python's tests, and its module for NIS domains, which alone brings Kerberos and RPC."""
+    r"/libicu(i18n|io|test|tu)\.so|/lib(mvec|expatw)\.so|/usr/share/zoneinfo/right/|"
+    r"/usr/lib/python3\.\d+/(pydoc_data/topics\.py$|test/|turtle\.py$|turtledemo/|idlelib/|lib2to3/|(_pydecimal|_pyio|_(osx|aix)_support)\.py$|"
+    r"asyncio/(__pycache__/)?windows_|multiprocessing/(__pycache__/)?popen_spawn_win32\.|distutils/(_?msvc|bcpp|cygwin)\w*compiler\.py$)|"
+    r"/lib-dynload/(_test|_ctypes_test|_xxtest|xx|nis\.|_dbm\.|readline\.|_curses(_panel)?\.)")
+"""Large parts of packages that no service reaches by name: libraries beside the one NEEDED (ICU's, glibc's for vectors, expat's for UTF-16), time zones
+with leap seconds, the text of Python's help(), Python's tests and drawings, the translator from Python 2, decimal numbers and files for a Python that was
+built without them, what only other systems use, the module for NIS domains, which alone brings Kerberos and RPC, and those for Berkeley DB and terminals,
+which services that name them get (``Harvest.extra``). What an ELF file needs comes all the same."""
 
 _RARE = re.compile(
-    r"/usr/lib/python3\.\d+/((lib2to3|distutils|unittest|curses|ensurepip|venv|tkinter|xmlrpc|wsgiref|pydoc_data)/|"
+    r"/usr/lib/python3\.\d+/((distutils|unittest|curses|ensurepip|venv|tkinter|xmlrpc|wsgiref|pydoc_data)/|"
     r"encodings/(?!__init__|aliases|ascii|latin_1|utf_|idna|punycode|cp1252|cp437|iso8859_1\.|iso8859_15|unicode_escape|raw_unicode)|"
-    r"(_aix_support|_osx_support|_pydecimal|_pyio|aifc|asynchat|asyncore|bdb|cgi|cgitb|chunk|cmd|code|codeop|compileall|cProfile|doctest|fileinput|ftplib|"
+    r"(aifc|asynchat|asyncore|bdb|cgi|cgitb|chunk|cmd|code|codeop|compileall|cProfile|doctest|fileinput|ftplib|"
     r"imaplib|imghdr|mailbox|mailcap|modulefinder|nntplib|pdb|pickletools|pipes|poplib|profile|pstats|pyclbr|pydoc|sched|smtpd|sndhdr|sunau|symtable|"
-    r"tabnanny|telnetlib|this|timeit|trace|turtle|uu|wave|webbrowser|xdrlib|zipapp)\.py)")
+    r"tabnanny|telnetlib|this|timeit|trace|uu|wave|webbrowser|xdrlib|zipapp)\.py)")
 """Modules of the standard library that go without byte code: for developers, old protocols, other systems. They work, and load later."""
 
 _GCONV = re.compile(r"/gconv/[^/]+\.so$")

@@ -33,8 +33,14 @@ _EMPTY_DIRS = {"/dev": 0o755, "/etc": 0o755, "/proc": 0o555, "/run": 0o755, "/sy
                "/var/log": 0o755, "/var/tmp": 0o1777}
 _TOP_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/var/run", "/var/lock")
 _NSSWITCH = b"passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n"
+_ROUTERS = ("http", "fastrouter", "rawrouter", "sslrouter")
 _PLUGIN_OPTIONS = ("plugin", "plugins", "need-plugin", "need-plugins")
 _COMMAND_OPTIONS = re.compile(r"(smart-)?attach-daemon.*|smart-daemon.*|exec-.*|(unique-)?cron2?|hook-.*")
+_ON_DEMAND = {
+    "_dbm": re.compile(rb"dbm|shelve"), **dict.fromkeys(("_curses", "_curses_panel"), re.compile(rb"curses")),
+    "readline": re.compile(rb"(?m)^\s*(import|from)\s.*\breadline\b|[\"']readline[\"']|\brlcompleter\b"),
+}
+"""Modules of the packaged Python that bring large libraries, and how Python code names them; a file's method readline() is no name."""
 _TREE_SKIP = re.compile(r".*/lib(64)?/python3\.\d+/(test|idlelib|turtledemo|ensurepip|site-packages|dist-packages)|.*\.(a|o)|.*\.opt-[12]\.pyc")
 
 
@@ -56,7 +62,9 @@ def plugin_names(options: Mapping[str, Any], binary: str) -> List[str]:
     base = os.path.basename(binary)
     if base.startswith("uwsgi_"):
         names.append(base[len("uwsgi_"):])
-    return list(dict.fromkeys(name.split(":", 1)[-1].strip() for name in names if name.strip()))
+    names = [name.split(":", 1)[-1].strip() for name in names]
+    names += ["corerouter" for name in names if name in _ROUTERS]  # which these load themselves (uWSGI: REQUIRES in uwsgiplugin.py)
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _option_command(key: str, value: str) -> str:
@@ -64,6 +72,8 @@ def _option_command(key: str, value: str) -> str:
     keyed = re.search(r"(?:^|,)(?:cmd|command|exec)=([^,]*)", value) if key == "attach-daemon2" else None
     if keyed is not None:
         return keyed.group(1)
+    if key.endswith(("cron", "cron2")):
+        return re.sub(r"^((-?\d+\s+){5}|[^\s=]+=\S* )", "", value)
     return value.partition(" ")[2] if key.startswith("smart") else re.sub(r"^[a-z_]+:", "", value)
 
 
@@ -81,7 +91,7 @@ class Harvest:
         """The shared layers that a service stands on, from the bottom. A uWSGI that lies in the venv or the code is not shared."""
         name, python, uwsgi = service["name"], service.get("python", {}), service.get("uwsgi", {})
         venv = self.fs.resolve(python["venv"]).real if environment(python) else None
-        interpreter = self._interpreter(name, python, venv)
+        interpreter = self.interpreter(name, python, venv)
         match = re.search(r"python(3\.\d+)", os.path.basename(interpreter)) or re.match(r"(3\.\d+)", python.get("version", ""))
         if match is None:
             raise WebstackError("service %s: the version of its Python %s is not known; set python.version" % (name, interpreter))
@@ -92,7 +102,7 @@ class Harvest:
         code = self.fs.resolve(service["code"]["path"]).real if service.get("code", {}).get("path") else None
         own = any(real.startswith(top + "/") for top in (venv, code) if top)
         bottom = System(interpreter, match.group(1))
-        plugins = sorted(path for path in self._plugins(uwsgi.get("options", {}), binary) if "/python" in path)
+        plugins = sorted(path for path in self.plugins(uwsgi.get("options", {}), binary) if "/python" in path)
         return [bottom] if own else [bottom, bottom._replace(uwsgi=(binary,) + tuple(plugins))]
 
     def binary(self, service: Mapping[str, Any]) -> str:
@@ -101,7 +111,8 @@ class Harvest:
         default = venv + "/bin/uwsgi" if uwsgi.get("origin") == "venv" else "/usr/bin/uwsgi"
         return uwsgi.get("binary") or default
 
-    def _interpreter(self, name: str, python: Mapping[str, Any], venv: Optional[str]) -> str:
+    def interpreter(self, name: str, python: Mapping[str, Any], venv: Optional[str]) -> str:
+        """The real path of the Python that a service runs in."""
         candidates = [python.get("interpreter"), venv and venv + "/bin/python3", venv and venv + "/bin/python"]
         if venv is not None:  # a venv made of copies names its origin only here
             home = re.search(r"^home\s*=\s*(\S+)", self.fs.text(venv + "/pyvenv.cfg"), re.M)
@@ -115,7 +126,7 @@ class Harvest:
                 return real
         raise WebstackError("service %s: its Python %s does not exist on this host" % (name, next(filter(None, candidates))))
 
-    def _plugins(self, options: Mapping[str, Any], binary: str) -> List[str]:
+    def plugins(self, options: Mapping[str, Any], binary: str) -> List[str]:
         """Paths of the plugins that are files; those built into uWSGI have none."""
         dirs = [value for key in ("plugin-dir", "plugins-dir") for value in _as_list(options.get(key))] + [UWSGI_PLUGIN_DIR]
         found = []
@@ -192,15 +203,27 @@ class Harvest:
             if key is None:
                 raise WebstackError("service %s: the package %r of its system_packages is not installed on this host" % (name, item["name"]))
             closure.add_package(key)
+        for package in service.get("container", {}).get("packages", []):
+            key = self.host.dpkg.find(package)
+            if key is None:
+                raise WebstackError("service %s: the package %r of its container.packages is not installed on this host; install it, or take it out of the plan"
+                                    % (name, package))
+            closure.add_package(key, tool=True)
         binary = self.binary(service)
-        for path in [binary] + self._plugins(options, binary) + app.outside:
+        for path in [binary] + self.plugins(options, binary) + app.outside:
             closure.add(path)
+        for path in service.get("container", {}).get("paths", []):
+            if not app.inside(self.fs.resolve(path).real or path):
+                closure.add(path)
+                if self.fs.kind(path) == "dir":
+                    closure.add_tree(path)
         for path, found in app.files.items():
             if is_program(path, found):
                 closure.follow(path)
         self._tools(service, closure, remarks)
         if app.system_site:
             self._dist_packages(closure)
+        self._on_demand(app, closure)
         if closure.iconv:
             closure.add_gconv()
         languages = {environment.get(key, "C").split(".")[0] for key in ("LANG", "LC_ALL", "LC_CTYPE", "LC_TIME", "LC_COLLATE", "LC_NUMERIC")}
@@ -215,6 +238,7 @@ class Harvest:
         options = service.get("uwsgi", {}).get("options", {})
         lines = [item["command"] if item.get("source", "").endswith((".timer", ".service")) else _commands.cron_command(item["command"])
                  for item in service.get("schedule", [])]
+        lines += [item.get("runs") or item["command"] for item in service.get("workers", []) if "runs" in item or "command" in item]
         lines += [_option_command(key, value) for key, values in options.items() if _COMMAND_OPTIONS.fullmatch(key) for value in _as_list(values)]
         for path in service.get("tools", []):
             if not closure.add(path, tool=True):
@@ -226,6 +250,17 @@ class Harvest:
                     closure.add(found, tool=True)
                 elif not word.startswith("/") and re.fullmatch(r"[a-z][\w.+-]*", word):
                     remarks.append("the program %r of the command %r is not on this host" % (word, line))
+
+    def _on_demand(self, app: AppTree, closure: Closure) -> None:
+        """The packaged Python's modules that a Python file of the service names, with their libraries; all of them for code that is mounted or system-wide."""
+        wanted = set(_ON_DEMAND)
+        if not app.system_site and (app.code is None or app.code in app.files):
+            texts = (self.fs.read(path) or b"" for path, found in app.files.items() if path.endswith(".py") and found.kind == "file")
+            wanted = {module for text in texts for module, naming in _ON_DEMAND.items() if naming.search(text)}
+        keys = sorted(key for key in self.host.dpkg.stanzas if re.match(r"libpython3\.\d+-stdlib", key) and closure.has_package(key))
+        for path in (path for key in keys for path in self.host.dpkg.files(key) if "/lib-dynload/" in path):
+            if os.path.basename(path).split(".")[0] in wanted:
+                closure.add(path)
 
     def _dist_packages(self, closure: Closure) -> None:
         """The distribution's Python packages and what was installed beside them by hand."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from abc import ABC, abstractmethod
+from typing import BinaryIO, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 MAX_LINKS = 40
 """As many symlinks as the kernel follows (path_resolution(7))."""
@@ -32,27 +33,27 @@ class Resolved(NamedTuple):
     links: List[str]
 
 
-class Fs:
+class Fs(ABC):
     """Path resolution over three primitives; subclasses give ``lstat``, ``readlink``, ``listdir`` and ``open``. Paths are absolute."""
 
     def __init__(self) -> None:
         self._dirs: Dict[str, Resolved] = {"/": Resolved("/", [])}
 
+    @abstractmethod
     def lstat(self, path: str) -> Optional[Stat]:
         """Stat of a path whose directory is real; None when there is nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def readlink(self, path: str) -> str:
         """The symlink's text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def listdir(self, path: str) -> List[str]:
         """Names in a real directory, sorted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, path: str) -> BinaryIO:
         """The file's bytes."""
-        raise NotImplementedError
 
     def resolve(self, path: str) -> Resolved:
         """Follow every symlink in ``path`` as the kernel would, ``..`` included."""
@@ -123,21 +124,31 @@ class Fs:
 
 
 class HostFs(Fs):
-    """The running host, or the tree below ``root`` (tests). Looks at every path once: a new object sees changes."""
+    """The running host, or the tree below ``root`` (tests). Looks at every path once: a new object sees changes.
 
-    def __init__(self, root: str = "") -> None:
+    ``moved``: real directories, and where their content is read from instead.
+    """
+
+    def __init__(self, root: str = "", moved: Optional[Mapping[str, str]] = None) -> None:
         super().__init__()
         self.root = root
+        self.moved = dict(moved or {})
         self._stats: Dict[str, Optional[Stat]] = {}
 
     def lstat(self, path: str) -> Optional[Stat]:
         """See Fs."""
         if path not in self._stats:
             try:
-                self._stats[path] = self._stat(os.lstat(self.root + path))
+                self._stats[path] = self._stat(os.lstat(self._at(path)))
             except OSError:
                 self._stats[path] = None
         return self._stats[path]
+
+    def _at(self, path: str) -> str:
+        for top, place in self.moved.items():
+            if path == top or path.startswith(top + "/"):
+                return place + path[len(top):]
+        return self.root + path
 
     @staticmethod
     def _stat(found: os.stat_result) -> Stat:
@@ -148,15 +159,15 @@ class HostFs(Fs):
 
     def readlink(self, path: str) -> str:
         """See Fs."""
-        return os.readlink(self.root + path)
+        return os.readlink(self._at(path))
 
     def listdir(self, path: str) -> List[str]:
         """See Fs."""
         try:
-            return sorted(os.listdir(self.root + path))
+            return sorted(os.listdir(self._at(path)))
         except OSError:
             return []
 
     def open(self, path: str) -> BinaryIO:
         """See Fs."""
-        return open(self.root + path, "rb")
+        return open(self._at(path), "rb")

@@ -9,7 +9,7 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _engine, _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _engine, _journal, _paths, _progress
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock, yield_cpu
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _accounts, _harvest, _layers, _registry
 from ansible_collections.gantry.webstack.plugins.module_utils.image._closure import SEARCH_PATH, Host
@@ -40,17 +40,17 @@ _ARCHITECTURES = {
 }
 
 
+def architecture(machine: str) -> str:
+    """A machine's name (uname(2)) as images and packages have it."""
+    return _ARCHITECTURES.get(machine, {"architecture": machine})["architecture"]
+
+
 class Harvested(NamedTuple):
     """An image and what it is made of."""
 
     image: Image
     packages: List[Dict[str, str]]
     remarks: List[str]
-
-
-def repository(name: str) -> str:
-    """The image's name for a service: lower case, and separators between letters or digits only (Docker's reference grammar)."""
-    return "webstack/" + re.sub(r"[^a-z0-9]*[._][^a-z0-9]*", lambda match: match.group()[:1] if match.group()[0] in "._" else "-", name.lower()).strip("._-")
 
 
 def settings(service: Mapping[str, Any], binary: str, user: str) -> Dict[str, Any]:
@@ -115,13 +115,13 @@ def shortage(image: Image, present: int, free: int) -> Optional[str]:
 class Builder:
     """Measures images; reads the host again when a file changed in between."""
 
-    def __init__(self, services: Sequence[Mapping[str, Any]]) -> None:
-        self.services = services
+    def __init__(self, services: Sequence[Mapping[str, Any]], moved: Optional[Mapping[str, str]] = None) -> None:
+        self.services, self.moved = services, moved
         self.renew()
 
     def renew(self) -> None:
         """Forget everything read so far."""
-        self.fs = HostFs()
+        self.fs = HostFs(moved=self.moved)
         self.harvest = Harvest(Host(self.fs))
         self._layers: Dict[System, Layer] = {}
         found = {service["name"]: needles(service, self.fs) for service in self.services}
@@ -148,25 +148,30 @@ class Builder:
         closures = [harvest.closure(system) for system in systems]
         app = harvest.app(service, closures[-1])
         extra, remarks = harvest.extra(service, closures[-1], app)
-        layers = [self._shared(system) for system in systems]
-        entries = harvest.extra_entries(extra)
+        entries, own = harvest.extra_entries(extra), harvest.app_entries(service, app)
+        shared = {system: harvest.shared_entries(system) for system in systems if system not in self._layers}
+        _progress.SHOWN.begin("reading image %s" % name, sum(map(_layers.length, [*shared.values(), entries, own])))
+        layers = [self._shared(system, shared.get(system, [])) for system in systems]
         if entries:
-            layers.append(_layers.measure("system", "further libraries and tools of " + name, entries, self.fs.open, self.needles[name]))
-        layers.append(_layers.measure("app", "venv and code of " + name, harvest.app_entries(service, app), self.fs.open, self.needles[name]))
+            layers.append(self._layer("system", "further libraries and tools of " + name, entries, self.needles[name]))
+        layers.append(self._layer("app", "venv and code of " + name, own, self.needles[name]))
         user = "%d:%d" % _accounts.ids(service, self.fs.text("/etc/passwd"), self.fs.text("/etc/group"))
         machine = os.uname().machine
         config = _layers.config(_ARCHITECTURES.get(machine, {"architecture": machine}), settings(service, harvest.binary(service), user), layers)
         image = Image(name, "", config, layers)
-        image = image._replace(tag="%s:%s" % (repository(name), image.id[len("sha256:"):][:12]))
+        image = image._replace(tag="%s:%s" % (_engine.repository(name), image.id[len("sha256:"):][:12]))
         return Harvested(image, _harvest.packages(closures + [extra], harvest.host), self.remarks[name] + app.remarks + remarks)
 
-    def _shared(self, system: System) -> Layer:
+    def _shared(self, system: System, entries: Sequence[_layers.Entry]) -> Layer:
         if system not in self._layers:
             title = "uWSGI" if system.uwsgi else "system with Python " + system.version
             everything = {"%s of service %s" % (words, name): value for name, found in self.needles.items() for words, value in found.items()
                           if len(value) >= LONG_SECRET}
-            self._layers[system] = _layers.measure("system", title, self.harvest.shared_entries(system), self.fs.open, everything)
+            self._layers[system] = self._layer("system", title, entries, everything)
         return self._layers[system]
+
+    def _layer(self, kind: str, title: str, entries: Sequence[_layers.Entry], needles: _layers.Needles) -> Layer:
+        return _layers.measure(kind, title, entries, self.fs.open, needles, _progress.SHOWN.add)
 
 
 def changing(service: Mapping[str, Any], exc: FileChanged) -> WebstackError:
@@ -185,14 +190,14 @@ class ImageHarvest(WebstackModule):
     """Harvest an image per service and load those that the engine lacks."""
 
     def run(self) -> None:
-        services: List[Dict[str, Any]] = self.params["services"]
+        services: List[Dict[str, Any]] = [service for service in self.params["services"] if not _decommissioned(service["name"])]
         self.result.update(images=[], system={})
         if not services:
             return
         yield_cpu()
         with contextlib.ExitStack() as stack:
             client = self._client(stack)
-            builder = Builder(services)
+            builder = Builder(services, self.rebuilt(services))
             self.result["system"] = system_of(builder.fs.text("/etc/os-release"))
             for service in services:
                 self._one(client, builder, service)
@@ -205,6 +210,10 @@ class ImageHarvest(WebstackModule):
             if self.check_mode:
                 return None
             raise
+
+    def rebuilt(self, services: Sequence[Mapping[str, Any]]) -> Dict[str, str]:
+        """Directories that the images have in another state than the host: real path -> where that is. None here."""
+        return {}
 
     def _one(self, client: Any, builder: Builder, service: Mapping[str, Any]) -> None:
         harvested = builder.measure(service)
@@ -247,6 +256,12 @@ class ImageHarvest(WebstackModule):
         if found is None:
             raise WebstackError("service %s: the engine took its image %s but does not list it" % (harvested.image.name, harvested.image.tag))
         return harvested, found
+
+
+def _decommissioned(name: str) -> bool:
+    """Whether a service runs in a container and what its image would be made of was taken out of service."""
+    journal = _journal.load(name)
+    return journal.runtime == _journal.CONTAINER and bool(journal.data.get("decommissioned"))
 
 
 def system_of(release: str) -> Dict[str, str]:
@@ -307,8 +322,10 @@ def _send(client: Any, fs: HostFs, image: Image, present: int) -> None:
         raise WebstackError("service %s: %s on %s; make room there and run again" % (image.name, reason, root))
     problem: Optional[BaseException] = None
     words = ""
+    _progress.SHOWN.begin("loading image %s" % image.name, _layers.archive_size(image, present))
+    sent = _progress.SHOWN.counted(_layers.archive(image, fs.open, present))
     try:
-        for message in client.api.load_image(_layers.coalesce(_layers.archive(image, fs.open, present))) or []:
+        for message in client.api.load_image(_layers.coalesce(sent)) or []:
             words = message.get("error") or words
     except docker.errors.APIError as exc:
         problem, words = exc, str(exc.explanation or exc)

@@ -75,6 +75,9 @@ class Image(NamedTuple):
 
 
 Opener = Callable[[str], BinaryIO]
+Told = Callable[[int], None]
+"""Told of each number of bytes that was read."""
+
 Needles = Mapping[str, bytes]
 """Values that must not be in a layer, by what to call them."""
 
@@ -113,7 +116,7 @@ def _content(entry: Entry, opener: Opener) -> Iterator[bytes]:
         raise FileChanged("%s changes while it is read" % entry.source, file=entry.source)
 
 
-def _guarded(entry: Entry, chunks: Iterable[bytes], needles: Needles) -> Iterator[bytes]:
+def guarded(entry: Entry, chunks: Iterable[bytes], needles: Needles) -> Iterator[bytes]:
     """Pass the chunks on. Raises SecretFound when a needle is in them, also across two chunks."""
     keep = max(map(len, needles.values()), default=1) - 1
     tail = b""
@@ -132,20 +135,31 @@ def stream(entries: Iterable[Entry], opener: Opener, needles: Optional[Needles] 
         yield _header(entry)
         if entry.kind == "file":
             content = _content(entry, opener)
-            yield from _guarded(entry, content, needles) if needles else content
+            yield from guarded(entry, content, needles) if needles else content
             if entry.size % _BLOCK:
                 yield b"\0" * (_BLOCK - entry.size % _BLOCK)
     yield _END
 
 
-def measure(kind: str, title: str, entries: Iterable[Entry], opener: Opener, needles: Optional[Needles] = None) -> Layer:
+def measure(kind: str, title: str, entries: Iterable[Entry], opener: Opener, needles: Optional[Needles] = None,
+            told: Told = lambda number: None) -> Layer:
     """Read everything once: digest and size. Raises what ``stream`` raises."""
     members = ordered(entries)
     digest, size = hashlib.sha256(), 0
     for chunk in stream(members, opener, needles):
         digest.update(chunk)
         size += len(chunk)
+        told(len(chunk))
     return Layer(kind, title, members, "sha256:" + digest.hexdigest(), size)
+
+
+def length(entries: Iterable[Entry]) -> int:
+    """As many bytes as the layer's tar will have, but for targets of links too long for a header (tar(5))."""
+    total = len(_END)
+    for entry in {entry.path: entry for entry in entries}.values():
+        name = len(entry.path.lstrip("/").encode("utf-8", "surrogateescape")) + (entry.kind == "dir")
+        total += _BLOCK * (1 if name <= tarfile.LENGTH_NAME else 3) - (-(entry.size if entry.kind == "file" else 0) // _BLOCK) * _BLOCK
+    return total
 
 
 def config(architecture: Mapping[str, str], settings: Mapping[str, Any], layers: Sequence[Layer]) -> bytes:

@@ -11,8 +11,6 @@ import urllib.error
 import urllib.parse
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from ansible.module_utils.urls import open_url
-
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files
 
@@ -136,6 +134,8 @@ def held_in(preferences: str) -> List[str]:
 
 def fetch(url: str, name: str) -> bytes:
     """A key from its URL. Raises WebstackError."""
+    from ansible.module_utils.urls import open_url  # here: most runs fetch nothing
+
     try:
         with open_url(url, timeout=FETCH_SECONDS) as answer:
             data: bytes = answer.read(1 << 20)

@@ -17,7 +17,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install import (
     _python_venvs,
     _systemd_units,
     _uwsgi_binary,
-    _uwsgi_vassals,
+    _vassals_look,
     _webapps,
 )
 from ansible_collections.gantry.webstack.plugins.module_utils.install._webapp_releases import placed
@@ -29,7 +29,7 @@ MODULES: Dict[str, Any] = {
     "python_venvs": (_python_venvs.PythonVenvs, _python_venvs.SPEC),
     "systemd_units": (_systemd_units.SystemdUnits, _systemd_units.SPEC),
     "uwsgi_check": (_uwsgi_binary.UwsgiCheck, _uwsgi_binary.SPEC),
-    "uwsgi_vassals": (_uwsgi_vassals.UwsgiVassals, _uwsgi_vassals.SPEC),
+    "uwsgi_vassals": (_vassals_look.VassalsLook, _vassals_look.SPEC),
     "webapps": (_webapps.Webapps, _webapps.SPEC),
 }
 """Class and argument_spec of every module that can be looked at ahead of its run."""

@@ -10,7 +10,7 @@ import shutil
 import time
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_stage
 from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx_text import parse_version
@@ -97,16 +97,24 @@ class Nginx:
             covered = [os.path.dirname(os.path.realpath(self.config))] + [os.path.dirname(change.path) for change in changes]
             covered += [_standing(path) for path in directories]
             return _nginx_stage.test(argv, _outermost(covered), changes, directories)
-        return run(argv).stdout
+        container = self.container()
+        return run(["docker", "exec", container, *argv] if container else argv).stdout
+
+    @staticmethod
+    def container() -> str:
+        """The container in which nginx runs, which may not see what the host sees; empty when it runs on the host."""
+        journal = _journal.load(_paths.EDGE)
+        return journal.candidate.get("container", "") if journal.runtime == _journal.CONTAINER else ""
 
     def workers(self) -> Dict[int, _processes.Process]:
         """The running workers, those that are shutting down included."""
         seen = _processes.processes()
-        return {child.pid: child for child in _processes.children(_processes.main_pid(self.unit), seen) if " ".join(child.argv).startswith("nginx: worker")}
+        master = _processes.nginx_master(self.unit)
+        return {child.pid: child for child in (_processes.children(master, seen) if master else []) if " ".join(child.argv).startswith("nginx: worker")}
 
     def running(self) -> bool:
-        """Whether the unit has a main process."""
-        return _processes.main_pid(self.unit) != 0
+        """Whether the unit has a main process, in a container or not."""
+        return _processes.nginx_master(self.unit) != 0
 
     def start(self) -> None:
         """Start the unit and have it started at boot."""

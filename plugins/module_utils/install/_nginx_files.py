@@ -13,7 +13,7 @@ import os
 import re
 from typing import Iterator, List, Set
 
-from ansible_collections.gantry.webstack.plugins.module_utils.discover._nginx_text import tokens, unquote
+from ansible_collections.gantry.webstack.plugins.module_utils.common._nginx_tokens import tokens, unquote
 
 _READ_ONCE = re.compile(r"(?:\w+_)?ssl_(?:certificate|certificate_key|client_certificate|trusted_certificate|crl|dhparam|password_file|stapling_file|"
                         r"session_ticket_key)$")
@@ -24,7 +24,8 @@ _NO_FILE = re.compile(r".*\$|(?:data|engine|store):")
 """A value with a variable is read for each connection; the others name no file."""
 
 
-def _statements(text: str) -> Iterator[List[str]]:
+def statements(text: str) -> Iterator[List[str]]:
+    """Each directive of a configuration with its arguments, in blocks or not."""
     words: List[str] = []
     for token in tokens(text):
         if token.kind in ("word", "quoted"):
@@ -53,7 +54,7 @@ def loaded(config: str) -> Set[str]:
                 text = handle.read()
         except OSError:
             continue
-        for name, *arguments in _statements(text):
+        for name, *arguments in statements(text):
             if not arguments:
                 continue
             place = os.path.join(prefix, arguments[0])

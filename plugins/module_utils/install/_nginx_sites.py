@@ -9,11 +9,13 @@ import posixpath
 import shutil
 from typing import Callable, Dict, List, Sequence
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
-from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule, run
+from ansible_collections.gantry.webstack.plugins.module_utils.edge import _configuration, _mounts
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx_extras, _nginx_files, _nginx_stage, _nginx_text, _nginx_welcome, _own_files
 from ansible_collections.gantry.webstack.plugins.module_utils.install._nginx import Nginx, files_read, is_leaving, is_stale, parse_complaint
 from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import Change, Target
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _nginx_led
 
 PREFIX = "webstack-"
 HTTP_FILE = "00-webstack-http.conf"
@@ -126,6 +128,8 @@ class NginxSites(WebstackModule):
             desired[os.path.join(self.directory, HTTP_FILE)] = Target(self._marked(settings["http"]))
         version = self.nginx.version() if any(_nginx_text.needs_version(site["content"]) for site in sites) else ()
         desired.update((self._path(site["name"]), Target(self._marked(_nginx_text.resolve(site["content"], version)))) for site in sites)
+        texts = _nginx_led.as_led({path: target.text for path, target in desired.items() if not target.link})
+        desired.update({path: desired[path]._replace(text=text) for path, text in texts.items()})
         ours = {**beside, **_own_files.ours_in(self.directory, PREFIX, ".conf"), **_own_files.ours_in(self.directory, HTTP_FILE),
                 **_own_files.ours_in(os.path.dirname(_paths.NGINX_LOGROTATE), os.path.basename(_paths.NGINX_LOGROTATE))}
         changes = _own_files.plan(desired, ours, _own_files.others_at(desired))
@@ -186,11 +190,24 @@ class NginxSites(WebstackModule):
                     self.nginx.reload()
                 else:
                     self.nginx.start()
+                self._warn_of_unseen()
             except WebstackError as exc:
                 names = ", ".join(self.result["sites"] + self.result["removed"])
                 raise WebstackError("%s%s" % ("with the changed sites %s " % names if names else "", exc), **exc.details) from exc
         except (WebstackError, OSError) as exc:
             self._undo(exc, transaction, made, reloading and running)
+
+    def _warn_of_unseen(self) -> None:
+        """nginx in a container sees what its configuration named when that was made."""
+        if not self.nginx.container():
+            return
+        uses = _configuration.uses(run([self.nginx.binary, "-T", "-q", "-c", self.nginx.config]).stdout,
+                                   _configuration.build_of(run([self.nginx.binary, "-V"]).stderr))
+        there = [_mounts.Mount(*mount) for mount in _journal.load(_paths.EDGE).data["candidate"].get("mounts", [])]
+        unseen = _mounts.unseen(_mounts.mounts(uses).mounts, there)
+        if unseen:
+            self.module.warn("nginx runs in a container that does not see %s; run convert with webstack_edge=container again, for one that does"
+                             % ", ".join(unseen))
 
     def _undo(self, exc: Exception, transaction: _own_files.Transaction, made: List[str], reload: bool) -> None:
         """Put everything back and raise one sentence."""

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.gantry.webstack.plugins.module_utils.discover._nginx_text import tokens
+from ansible_collections.gantry.webstack.plugins.module_utils.common._nginx_tokens import tokens
 
 HTTP2_LISTEN = " ${webstack_listen_http2}"
 HTTP2 = "${webstack_http2};"

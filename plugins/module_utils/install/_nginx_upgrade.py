@@ -77,11 +77,14 @@ def kept_running() -> Iterator[Dict[str, str]]:
 
 
 def master() -> int:
-    """The master that has the listening sockets now: the one in the PID file, otherwise systemd's main process; 0 when nginx does not run."""
+    """The master that has the listening sockets now: the one in the PID file, otherwise systemd's main process; 0 when nginx does not run.
+
+    One in a container is none that could be exchanged: its program is its image's. It is not to be restarted by packages' scripts either.
+    """
     known = _processes.unit_properties(UNIT, "MainPID", "ActiveState", "PIDFile")
     main = int(known.get("MainPID") or 0) if known.get("ActiveState") in ("active", "reloading") else 0
     pid = _pid_in(known.get("PIDFile") or "/run/nginx.pid") if main else 0
-    return pid or main
+    return pid or main or _processes.nginx_master(UNIT)
 
 
 def is_outdated(pid: int, binary: str = BINARY) -> bool:

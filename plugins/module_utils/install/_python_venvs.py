@@ -70,6 +70,7 @@ SPEC = {
     "trees": {"type": "list", "elements": "dict", "default": []},
     "wheel_dir_on_target": {"type": "bool", "default": False},
     "wheel_pack": {"type": "path"},
+    "deploy": {"type": "bool", "default": False},
     **_SOURCES,
 }
 """argument_spec of the module python_venvs."""
@@ -81,7 +82,8 @@ class PythonVenvs(WebstackModule):
     def run(self) -> None:
         self._hide_credentials()
         contained = {entry["name"] for entry in self.params["venvs"] if _journal.load(entry["name"]).runtime == _journal.CONTAINER}
-        entries = [entry for entry in self.params["venvs"] if entry["name"] not in contained]
+        # A deployment makes the next image of the host's files: what the next release needs has to be there, beside what is there now.
+        entries = [entry for entry in self.params["venvs"] if self.params["deploy"] or entry["name"] not in contained]
         there = _interpreters.find(entry.get("interpreter") for entry in entries)
         if self.check_mode:
             there = {**_interpreters.to_come(_python_trees.complete(self.params.get("trees") or [])), **there}

@@ -12,90 +12,36 @@ import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Container, Dict, List, Mapping, Optional, Set
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
-from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
-from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule
-from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import is_listening
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _releases, _secret_former, _uwsgi_chain, _uwsgi_wrapper
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
+from ansible_collections.gantry.webstack.plugins.module_utils.common._connection import is_listening
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.install import (
+    _emperor,
+    _own_files,
+    _releases,
+    _secret_former,
+    _uwsgi_chain,
+    _uwsgi_wrapper,
+    _vassal_watch,
+)
+from ansible_collections.gantry.webstack.plugins.module_utils.install._vassals_look import VassalsLook
 
-SECRETS_FOLLOW = "; Secrets follow."
-
-
-def censored(text: str) -> str:
-    """A vassal's text without the values of secrets, which version 0.1 wrote at its end. Pure."""
-    head, mark, tail = text.partition(SECRETS_FOLLOW + "\n")
-    return head + mark + re.sub(r"(?m)^(env = \w+)=.*$", r"\1=(secret)", tail)
-
-
-def runs_older(workers: Mapping[int, float], watched: Mapping[str, float]) -> List[str]:
-    """The watched files (path -> change time) that are newer than every worker (pid -> start): what runs was read before them. Pure."""
-    if not workers:
-        return []
-    newest = max(workers.values())
-    return sorted(path for path, changed in watched.items() if changed > newest + _processes.CLOCK_SLACK)
+ADDRESSES = ("socket", "uwsgi-socket", "http-socket", "http", "https", "https-socket", "fastcgi-socket", "scgi-socket", "stats")
+"""Options whose value begins with an address that uWSGI binds (uWSGI: Configuration Options)."""
 
 
-def refuse_contained(wanted: Container[str]) -> None:
-    """Raise WebstackError for a service that we installed, that runs in a container, and that is not wanted any more."""
-    for journal in _journal.load_all():
-        if journal.runtime == _journal.CONTAINER and journal.name not in wanted:
-            parked = _own_files.look(os.path.join(_paths.parked(journal.name), journal.name + ".ini"))
-            if parked is not None and _own_files.is_ours(parked.text):
-                raise WebstackError("service %s is not in the list any more but runs in a container; roll it back or decommission it first" % journal.name)
-
-
-_VASSAL = {
-    **{key: {"type": "str", "required": True} for key in ("name", "content", "socket", "user", "group")},
-    "code_path": {"type": "path"},
-    "venv": {"type": "path"},
-    "watch": {"type": "list", "elements": "path", "default": []},
-    "health_path": {"type": "str", "default": "/"},
-    "health_host": {"type": "str", "default": "localhost"},
-    "health_status": {"type": "int"},
-    "health_timeout": {"type": "float", "default": 10},
-}
-SPEC = {
-    "vassals": {"type": "list", "elements": "dict", "required": True, "options": _VASSAL},
-    "changed": {"type": "list", "elements": "str", "default": []},
-    "directory": {"type": "path", "default": "/etc/webstack/vassals"},
-    "unit": {"type": "str", "default": "webstack-emperor.service"},
-    "binary": {"type": "path"},
-    "timeout": {"type": "float", "default": 60},
-}
-"""argument_spec of the module uwsgi_vassals."""
-
-
-class UwsgiVassals(WebstackModule):
+class UwsgiVassals(VassalsLook):
     """The module's behaviour; see the documentation of uwsgi_vassals."""
 
     def run(self) -> None:
-        self.directory: str = self.params["directory"]
-        self.vassals: Dict[str, Dict[str, Any]] = {vassal["name"]: vassal for vassal in self.params["vassals"]}
-        if len(self.vassals) != len(self.params["vassals"]):
-            raise WebstackError("two vassals have the same name")
-        journals = {name: _journal.load(name) for name in self.vassals}
-        self.parked = {name for name, journal in journals.items() if journal.runtime == _journal.CONTAINER}
-        self.chained: List[str] = []
-        self.as_a_whole: Dict[str, str] = {}
-        known = {name: _releases.Releases(name, vassal["code_path"] or "") for name, vassal in self.vassals.items()}
-        self.pending = {name: releases for name, releases in known.items() if releases.pending and name not in self.parked}
-        self.emperor = _processes.main_pid(self.params["unit"])
-        seen = _emperor.processes()
-        self.binary: str = self.params["binary"] or _emperor.program(self.emperor, seen) or "/usr/bin/uwsgi"
-        for vassal in self.vassals.values():
-            vassal["content"] = _uwsgi_wrapper.fitting(vassal["content"], self.binary)
-        self.changes = self._plan()
-        self.beside = _uwsgi_wrapper.differing(self.binary) if self.vassals else []
-        self.before = {name: _emperor.find_vassal(name + ".ini", self.emperor, seen) if self.emperor else None for name in self.vassals}
-        changed = {self._name(change.path) for change in self.changes if change.target and self._name(change.path) not in self.parked}
-        self.reasons = {name: reason for name, reason in ((name, self._outdated(name)) for name in self.vassals if name not in changed) if reason}
-        self._report(changed)
-        if self.beside and not self.check_mode:
-            _uwsgi_wrapper.write(self.binary)
-        self.settled = not _secret_former.kept(self._secrets())
+        """See WebstackModule."""
+        changed = self.look()
         if self.check_mode:
             return
+        if self.beside:
+            _uwsgi_wrapper.write(self.binary)
         try:
             if self.changes or self.reasons:
                 self._act(changed)
@@ -103,70 +49,6 @@ class UwsgiVassals(WebstackModule):
             _secret_former.take_back(self._secrets())
             raise
         _secret_former.forget(self._secrets())
-
-    # What there is to do.
-
-    def _secrets(self) -> List[str]:
-        """The files whose former selves may be kept: what the vassals read, and what their workers and jobs do."""
-        return [path for name, vassal in self.vassals.items() for path in [*vassal["watch"], _paths.secret_env(name)]]
-
-    def _path(self, name: str) -> str:
-        if name in self.parked:
-            return os.path.join(_paths.parked(name), name + ".ini")
-        return os.path.join(self.directory, name + ".ini")
-
-    @staticmethod
-    def _name(path: str) -> str:
-        return os.path.basename(path)[:-len(".ini")]
-
-    def _plan(self) -> List[_own_files.Change]:
-        desired, ours = {}, {}
-        for name, vassal in self.vassals.items():
-            desired[self._path(name)] = _own_files.Target(self._marked(vassal["content"]), 0o640, 0, self._gid(vassal))
-            parked = _own_files.look(self._path(name)) if name in self.parked else None
-            if parked is not None:
-                ours[self._path(name)] = parked
-        ours.update(_own_files.ours_in(self.directory, "", ".ini"))
-        refuse_contained(self.vassals)
-        changes = _own_files.plan(desired, ours, _own_files.others_at(path for path in desired if path not in ours))
-        for change in changes:
-            before, after = (censored(side.text) if side else "" for side in (change.before, change.target))
-            if before == after:
-                before, after = before + "; mode or owner as it was\n", after + "; mode or owner changed\n"
-            self.add_diff(change.path, before, after)
-        return changes
-
-    @staticmethod
-    def _marked(content: str) -> str:
-        return content if _own_files.is_ours(content) else "; %s\n%s" % (_own_files.MARK, content)
-
-    def _gid(self, vassal: Mapping[str, Any]) -> int:
-        try:
-            return grp.getgrnam(vassal["group"]).gr_gid
-        except KeyError as exc:
-            if self.check_mode:
-                return -1  # it will be made before a real run comes here
-            raise WebstackError("service %s: there is no group %s on this host" % (vassal["name"], vassal["group"])) from exc
-
-    def _outdated(self, name: str) -> Optional[str]:
-        """Why a vassal whose file is right must be started or reloaded all the same."""
-        if name in self.parked:
-            return None
-        running = self.before[name]
-        if running is None or not is_listening(self.vassals[name]["socket"]):
-            return "does not run"
-        watched = {}
-        for path in self.vassals[name]["watch"] + [self._path(name)]:
-            with contextlib.suppress(FileNotFoundError):
-                watched[path] = _changed_at(path)
-        if self.check_mode and name in self.params["changed"]:
-            return "runs what is about to change"
-        newer = runs_older(running.workers, watched)
-        if (newer or name in self.pending) and not {self._path(name), _paths.secret_ini(name)} & set(newer):
-            self.chained.append(name)  # the master has read nothing but what is still so
-        if name in self.pending:
-            return "its release %s waits" % self.pending[name].record["wanted"]
-        return "runs what was there before %s" % newer[0] if newer else None
 
     def _choose_chained(self) -> List[str]:
         """Those whose workers may be replaced one after the other; for the others, what is in the way is noted."""
@@ -178,17 +60,6 @@ class UwsgiVassals(WebstackModule):
             if obstacle:
                 self.as_a_whole[name] = obstacle
         return [name for name in self.chained if name not in self.as_a_whole]
-
-    def _report(self, changed: Set[str]) -> None:
-        removed = sorted(self._name(change.path) for change in self.changes if not change.target)
-        self.result.update(changed_vassals=sorted(changed), reloaded=dict(sorted(self.reasons.items())), removed=removed, status={}, chained=[])
-        for path in self.beside:
-            known = _own_files.look(path)
-            self.add_diff(path, known.text if known else "", _uwsgi_wrapper.wanted(self.binary)[path].text)
-        for name, reason in sorted(self.reasons.items()):
-            self.add_diff("vassal %s" % name, reason + "\n", "runs what is on disk\n")
-
-    # Doing it.
 
     def _act(self, changed: Set[str]) -> None:
         if not self.emperor:
@@ -207,7 +78,10 @@ class UwsgiVassals(WebstackModule):
         self.result["chained"] = sorted(self.chained)
         transaction = _own_files.Transaction()
         watches = [self._watch(name) for name in sorted(changed | set(self.reasons))]
+        stale = [change for change in self.changes if change.target is None]
+        in_the_way = in_the_way_of(stale, [vassal["content"] for vassal in self.vassals.values()])
         try:
+            self._remove(transaction, in_the_way)
             for change in self.changes:
                 if self._name(change.path) in self.parked:
                     _journal.private_dir(os.path.dirname(change.path))
@@ -215,7 +89,7 @@ class UwsgiVassals(WebstackModule):
                     self._write(transaction, change)
             for name in self.reasons:
                 self._reload(name)
-            _emperor.await_all(watches, self.emperor, self.params["timeout"])
+            _vassal_watch.await_all(watches, self.emperor, self.params["timeout"])
         except WebstackError as exc:
             self.result.clear()
             _secret_former.take_back(self._secrets())
@@ -234,7 +108,7 @@ class UwsgiVassals(WebstackModule):
         for releases in self.pending.values():
             releases.settle()
         self.result["status"] = {watch.name: watch.status for watch in watches}
-        self._remove(transaction)
+        self._remove(transaction, [change for change in stale if change not in in_the_way])  # when everything that shall serve does
 
     def _reload(self, name: str) -> None:
         """Tell what runs to read everything again: its workers one after the other, or, through the emperor, the whole vassal."""
@@ -260,12 +134,12 @@ class UwsgiVassals(WebstackModule):
             for name, problem in zip(names, pool.map(self._attempt, names)):
                 if problem is not None:
                     self.result.clear()
-                    error = _emperor.refusal(name, problem)
+                    error = _vassal_watch.refusal(name, problem)
                     raise WebstackError("%s; nothing was changed, the running one still serves" % error, **error.details)
 
-    def _attempt(self, name: str) -> Optional[_emperor.Problem]:
+    def _attempt(self, name: str) -> Optional[_vassal_watch.Problem]:
         """Load an application as it is on disk, or as the release that waits has it."""
-        return _emperor.try_out(self.binary, self._staged(name, self.vassals[name]["content"]), self.params["timeout"])
+        return _vassal_watch.try_out(self.binary, self._staged(name, self.vassals[name]["content"]), self.params["timeout"])
 
     def _staged(self, name: str, text: str) -> str:
         """A text with the places of the release that waits, if one does, instead of those to which its links lead."""
@@ -311,13 +185,13 @@ class UwsgiVassals(WebstackModule):
         finally:
             os.close(fd)
 
-    def _watch(self, name: str, patient: bool = False) -> _emperor.Watch:
+    def _watch(self, name: str, patient: bool = False) -> _vassal_watch.Watch:
         vassal = self.vassals[name]
-        log = _emperor.Log(self._log_path(name), self.params["unit"])
+        log = _vassal_watch.Log(self._log_path(name), self.params["unit"])
         stats = (_uwsgi_chain.values(vassal["content"], "stats") or [""])[-1]
         before = self.before[name]
         steps = len(before.workers) if before is not None and name in self.chained and not patient else 1
-        watch = _emperor.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient, steps, stats)
+        watch = _vassal_watch.Watch(name, self._path(name), vassal["socket"], vassal["health_host"], vassal["health_path"], log, before, patient, steps, stats)
         if vassal["health_status"] and not patient:
             watch.expect(vassal["health_status"], vassal["health_timeout"])
         return watch
@@ -336,14 +210,13 @@ class UwsgiVassals(WebstackModule):
             if name in known and name in self.vassals:
                 watches.append(self._watch(name, patient=True))
         try:
-            _emperor.await_all(watches, self.emperor, self.params["timeout"])
+            _vassal_watch.await_all(watches, self.emperor, self.params["timeout"])
         except WebstackError as exc:
             return str(exc)
         return ""
 
-    def _remove(self, transaction: _own_files.Transaction) -> None:
-        """Stale vassals go last, when everything that shall serve does; their processes are awaited."""
-        stale = [change for change in self.changes if change.target is None]
+    def _remove(self, transaction: _own_files.Transaction, stale: Sequence[_own_files.Change]) -> None:
+        """Stale vassals go; their processes are awaited."""
         for change in stale:
             transaction.apply(change)
             with contextlib.suppress(FileNotFoundError):
@@ -364,6 +237,15 @@ class UwsgiVassals(WebstackModule):
                     os.rmdir(os.path.dirname(match.group(1)))
 
 
+def in_the_way_of(stale: Iterable[_own_files.Change], contents: Iterable[str]) -> List[_own_files.Change]:
+    """Those of the stale vassals that hold a TCP address which one of ``contents`` binds: two cannot, while a UNIX socket's path just changes hands. Pure."""
+    def addresses(text: str) -> Set[str]:
+        return {value.split(",")[0] for value in _uwsgi_chain.values(text, *ADDRESSES) if not value.startswith("/")}
+
+    wanted = set().union(*map(addresses, contents))
+    return [change for change in stale if change.before and addresses(change.before.text) & wanted]
+
+
 def _told(releases: Mapping[str, str]) -> str:
     return ", with " + ", ".join("release %s of %s" % (releases[name], name) for name in releases) + "," if releases else ""
 
@@ -374,9 +256,3 @@ def _touch(path: str, earlier: Optional[float] = None, ahead: int = 1) -> None:
         known = os.stat(path).st_mtime if earlier is None else earlier
         stamp = max(time.time(), float(int(known) + ahead))
         os.utime(path, (stamp, stamp))
-
-
-def _changed_at(path: str) -> float:
-    """When a file's content last changed: a time of the future is a trick for the emperor, and a later ctime only says that it was put back."""
-    info = os.stat(path)
-    return min(info.st_mtime, info.st_ctime)

@@ -1,6 +1,6 @@
 # Copyright: gantry.webstack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Files beside the vassals: the program that an emperor starts them by, and the rotation of their logs.
+"""Files beside the vassals: the program that an emperor starts them by, the rotation of their logs, and what keeps their sockets.
 
 The emperor runs ``PROGRAM --ini NAME.ini`` in its directory (core/emperor.c). With ``emperor-wrapper-override`` it tries our PROGRAM first, which
 hands over to the uWSGI that the vassal names, so that one emperor has vassals of several uWSGI programs, pyuwsgi among them.
@@ -14,6 +14,7 @@ from typing import Dict, List
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._journal import replace_file
+from ansible_collections.gantry.webstack.plugins.module_utils.common._module import run
 from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK, Target, look
 
 PROGRAM_LINE = "; Program: "
@@ -68,9 +69,18 @@ ROTATION = """# %s
 """uWSGI's masters open their logs anew within a second; until then lines go to the file that was moved, which is compressed a week later."""
 
 
+KEPT = """# %s
+[Service]
+RuntimeDirectory=
+ExecStartPre=+/usr/bin/install --directory --mode=0775 --group=www-data /run/uwsgi
+""" % MARK
+"""Debian's own emperor has RuntimeDirectory=uwsgi: systemd would change the owners of all below /run/uwsgi, in which our sockets are, when it starts, and
+remove them when it stops or is upgraded. It still has the directory as its unit wants it."""
+
+
 def wanted(binary: str) -> Dict[str, Target]:
     """The files, by path. Pure."""
-    return {_paths.EMPEROR_WRAPPER: Target(wrapper(binary), 0o755), _paths.LOGROTATE: Target(ROTATION)}
+    return {_paths.EMPEROR_WRAPPER: Target(wrapper(binary), 0o755), _paths.LOGROTATE: Target(ROTATION), _paths.OTHER_EMPEROR: Target(KEPT)}
 
 
 def differing(binary: str) -> List[str]:
@@ -80,10 +90,13 @@ def differing(binary: str) -> List[str]:
 
 def write(binary: str) -> None:
     """Have them. They serve no request, so they need no way back."""
-    for path in differing(binary):
+    changed = differing(binary)
+    for path in changed:
         target = wanted(binary)[path]
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         replace_file(path, target.text, target.mode, target.uid, target.gid)
+    if _paths.OTHER_EMPEROR in changed:
+        run(["systemctl", "daemon-reload"])
     if not os.path.exists(_paths.LOG_REOPEN):
         with open(_paths.LOG_REOPEN, "w", encoding="utf-8"):
             os.chmod(_paths.LOG_REOPEN, 0o644)

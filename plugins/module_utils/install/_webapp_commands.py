@@ -71,7 +71,7 @@ class WebappCommands(WebstackModule):
     def run(self) -> None:
         self.result.update({kind: [] for kind in KINDS}, migrated={}, todo=[], output={})
         for service in self.params["services"]:
-            if _journal.load(service["name"]).runtime != _journal.CONTAINER:
+            if self.params["deploy"] or _journal.load(service["name"]).runtime != _journal.CONTAINER:
                 self._service(service)
 
     def _service(self, service: Mapping[str, Any]) -> None:

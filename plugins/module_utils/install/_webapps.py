@@ -22,7 +22,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.install import (
     _webapp_files,
     _webapp_releases,
 )
-from ansible_collections.gantry.webstack.plugins.module_utils.install._uwsgi_vassals import refuse_contained
+from ansible_collections.gantry.webstack.plugins.module_utils.install._vassals_look import refuse_contained
 
 TMPFILES_DIR = "/etc/tmpfiles.d"
 
@@ -81,6 +81,7 @@ SPEC = {
     "services": {"type": "list", "elements": "dict", "required": True, "options": _SERVICE},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "socket_group": {"type": "str", "default": "www-data"},
+    "deploy": {"type": "bool", "default": False},
 }
 """argument_spec of the module webapps."""
 
@@ -96,6 +97,7 @@ class Webapps(WebstackModule):
             raise WebstackError("two services have the same name")
         refuse_contained(names)
         self.contained = {name for name in names if _journal.load(name).runtime == _journal.CONTAINER}
+        self.left = set() if self.params["deploy"] else self.contained
         self.host = _users.known()
         self.accounts = _users.plan([self._account(service) for service in self.services], self.host)
         self.plans = self._plan_releases()
@@ -195,7 +197,7 @@ class Webapps(WebstackModule):
 
     def _plan_releases(self) -> Dict[str, _webapp_releases.Plan]:
         """The releases of the services whose code or environment the collection brings."""
-        managed = [service for service in self.services if _webapp_releases.is_managed(service) and service["name"] not in self.contained]
+        managed = [service for service in self.services if _webapp_releases.is_managed(service) and service["name"] not in self.left]
         locked = [service for service in managed if service["lock_digest"] and not service["release"]]
         available = _interpreters.find(service["interpreter"] for service in locked) if locked else {}
         return {service["name"]: _webapp_releases.plan(service, self._venv(service, available) if service in locked else None) for service in managed}
@@ -232,7 +234,7 @@ class Webapps(WebstackModule):
 
     def _due(self, service: Mapping[str, Any]) -> bool:
         """Whether commands of a service have to be run; unless an environment changes, which is not known here."""
-        if service["commands"] is None or service["name"] in self.contained:
+        if service["commands"] is None or service["name"] in self.left:
             return False
         plan = self.plans.get(service["name"])
         origin = plan.origin if plan else None

@@ -12,9 +12,10 @@ import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
-from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import variables
-from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import pack
+from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import packet, speaks_http
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._uwsgi_config import HTTP_KEYS
 from ansible_collections.gantry.webstack.plugins.module_utils.install._secret_files import DOLLAR
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _beside, _held, _volumes
 
 CONFIG = "/etc/webstack/uwsgi.ini"
 """Where the container finds its uWSGI configuration."""
@@ -26,7 +27,7 @@ _OUTSIDE = "the container has its own socket, user and life; the host's setting 
 _LOGS = "logs go to standard output, where the engine rotates them"
 _FROZEN = "the image does not change under a running service"
 DROPPED: Dict[str, str] = {
-    **dict.fromkeys(("socket", "uwsgi-socket", "s", "chown-socket", "chmod-socket", "C", "vacuum"), "the seam: " + _OUTSIDE),
+    **dict.fromkeys(("socket", "uwsgi-socket", "s", *HTTP_KEYS, "chown-socket", "chmod-socket", "C", "vacuum"), "the seam: " + _OUTSIDE),
     **dict.fromkeys(("uid", "gid", "add-gid", "additional-gid", "cap", "chroot", "unshare", "cgroup", "cgroup-opt"), "the engine sets these: " + _OUTSIDE),
     **dict.fromkeys(("daemonize", "daemonize2", "d", "pidfile", "pidfile2", "safe-pidfile", "safe-pidfile2"), "the engine keeps the process: " + _OUTSIDE),
     **dict.fromkeys(("logto", "logto2", "log-syslog", "rsyslog", "log-maxsize", "log-backupname", "log-reopen", "log-truncate", "logfile-chown",
@@ -42,11 +43,12 @@ DROPPED: Dict[str, str] = {
 
 
 class Mount(NamedTuple):
-    """A bind mount: the same path on both sides unless ``target`` says otherwise."""
+    """A bind mount: the same path on both sides unless ``target`` says otherwise. ``volume`` has its content once the service's state has moved there."""
 
     source: str
     target: str
     read_only: bool
+    volume: str = ""
 
 
 def _text(value: Any) -> str:
@@ -59,15 +61,36 @@ def ini(options: Sequence[Tuple[str, str]]) -> str:
     return "[uwsgi]\n" + ("%s = $\n" % DOLLAR if any("%%(" + DOLLAR in line for line in lines) else "") + "".join(lines)
 
 
-def uwsgi_options(service: Mapping[str, Any], socket: str) -> List[Tuple[str, str]]:
-    """The options of the container's uWSGI in order: the host's less DROPPED, and what a container needs."""
+def uwsgi_options(service: Mapping[str, Any], socket: str, hold: bool = False) -> List[Tuple[str, str]]:
+    """The options of the container's uWSGI in order: the host's less DROPPED, and what a container needs.
+
+    ``hold``: what it runs beside web requests waits until the host lets it begin (see _beside).
+    """
     kept: List[Tuple[str, str]] = []
     for key, value in service.get("uwsgi", {}).get("options", {}).items():
         if key not in DROPPED:
             kept += [(key, _text(item)) for item in (value if isinstance(value, list) else [value])]
     environment = [("env", "%s=%s" % item) for item in sorted(service.get("environment", {}).items())]
-    return [("master", "true"), ("need-app", "true"), ("socket", socket), ("chmod-socket", "660"),
+    if hold:
+        kept = _beside.held_back(kept, service, interpreter(service), _held.ticks(service["name"]))
+    return [("master", "true"), ("need-app", "true"), *listening(service, socket), ("chmod-socket", "660"),
             ("hook-master-start", "unix_signal:15 gracefully_kill_them_all")] + kept + environment
+
+
+def listening(service: Mapping[str, Any], socket: str) -> List[Tuple[str, str]]:
+    """The option that opens the container's socket: of the same kind as the host's.
+
+    A peer on a UNIX socket has no address and no port, which uWSGI shows as 0.0.0.0 and 80: an application that speaks HTTP is told those that
+    it knew (uWSGI: internal routing).
+    """
+    uwsgi = service.get("uwsgi", {})
+    kind = next((key for key in HTTP_KEYS if key in uwsgi.get("options", {})), "socket") if speaks_http(service) else "socket"
+    found = [(kind, socket)]
+    host, colon, port = uwsgi.get("socket", "").rpartition(":")
+    if speaks_http(service) and colon and port.isdigit():
+        peer = "127.0.0.1" if host in ("", "*", "0.0.0.0", "localhost") else host.strip("[]")
+        found += [("route-run", "addvar:REMOTE_ADDR=%s" % peer), ("route-run", "addvar:SERVER_PORT=%s" % port)]
+    return found
 
 
 def mounts(service: Mapping[str, Any], config: str, secrets: Optional[str], exists: Any = os.path.exists) -> List[Mount]:
@@ -76,13 +99,15 @@ def mounts(service: Mapping[str, Any], config: str, secrets: Optional[str], exis
     found = [Mount(config, CONFIG, True), Mount(_paths.service_run(name), _paths.service_run(name), False)]
     if secrets:
         found.append(Mount(secrets, SECRETS, True))
-    writable = {item["path"] for item in service.get("state", [])}
+    volumes = _volumes.wanted(service)
+    writable = {item["path"] for item in service.get("state", [])} - _volumes.covered(service)
+    writable |= {path for path in _beside.spools(service) if not any(path.startswith(top.rstrip("/") + "/") for top in writable)}
     readable = {item["path"] for item in service.get("files", [])}
     readable |= {item["source"][len("file:"):] for item in service.get("secrets", []) if item["source"].startswith("file:")}
     for need in service.get("needs", []):
         if need["address"].startswith("unix:/"):
             readable.add(os.path.dirname(need["address"][len("unix:"):]))
-    found += [Mount(path, path, False) for path in sorted(writable) if exists(path)]
+    found += [Mount(path, path, False, volumes.get(path, "")) for path in sorted(writable) if exists(path)]
     found += [Mount(path, path, True) for path in sorted(readable - writable) if exists(path)]
     return found
 
@@ -123,13 +148,15 @@ def pids_limit(service: Mapping[str, Any]) -> int:
 
 
 _ASK = """import base64, socket, sys
-peer = socket.socket(socket.AF_UNIX)
+address = sys.argv[1]
+host, _, port = address.rpartition(":")
+peer = socket.socket(socket.AF_UNIX if address[0] == "/" else socket.AF_INET)
 peer.settimeout(10)
-peer.connect(sys.argv[1])
+peer.connect(address if address[0] == "/" else (host, int(port)))
 peer.sendall(base64.b64decode(sys.argv[2]))
 sys.exit(peer.recv(64).split()[1:2] != [sys.argv[3].encode()])
 """
-"""A health check without any package: one prepared packet of the uwsgi protocol, and the status of the answer."""
+"""A health check without any package: one prepared request to a UNIX socket or HOST:PORT, and the status of the answer."""
 
 _SECOND = 1000000000  # the engine's API counts nanoseconds
 
@@ -137,8 +164,8 @@ _SECOND = 1000000000  # the engine's API counts nanoseconds
 def health_check(service: Mapping[str, Any], socket: str, interpreter: str) -> Dict[str, Any]:
     """``Healthcheck`` of a container: the request by which the candidate was found healthy, every 30 s."""
     health = service.get("health", {})
-    packet = base64.b64encode(pack(variables(service, health.get("path", "/")))).decode("ascii")
-    return {"test": ["CMD", interpreter, "-I", "-S", "-c", _ASK, socket, packet, str(health.get("status", 200))],
+    asked = base64.b64encode(packet(service, health.get("path", "/"))).decode("ascii")
+    return {"test": ["CMD", interpreter, "-I", "-S", "-c", _ASK, socket, asked, str(health.get("status", 200))],
             "interval": 30 * _SECOND, "timeout": 15 * _SECOND, "start_period": 60 * _SECOND, "retries": 3}
 
 
@@ -184,5 +211,5 @@ def slot(image: str, text: str, secrets_text: str, bound: Sequence[Mount], net: 
     """The name of one exact candidate: 12 hex digits of what it is made of. The same input is the same container."""
     # Paths of the slot's own files would make the digest depend on itself.
     parts = [image, text, hashlib.sha256(secrets_text.encode()).hexdigest(), net,
-             [list(item[1:]) for item in bound], *([dict(limits)] if limits else [])]
+             [[item.target, item.read_only, *([item.volume] if item.volume else [])] for item in bound], *([dict(limits)] if limits else [])]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

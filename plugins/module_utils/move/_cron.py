@@ -12,16 +12,17 @@ import re
 import shlex
 from typing import Dict, List, NamedTuple, Sequence
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 
 _JOB = re.compile(r"^(?P<lead>\s*)(?P<when>@\w+|(?:[^\s#@]\S*\s+){4}\S+)(?P<gap>\s+)(?P<user>\S+)(?P<gap2>\s+)(?P<command>\S.*?)(?P<tail>\s*)$", re.DOTALL)
-_SETTING = re.compile(r"^\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=")
-_NOT_PASSED = frozenset({"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING", "SHELL", "LOGNAME", "USER", "HOME", "CRON_TZ", "RANDOM_DELAY"})
+SETTING = re.compile(r"^\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=")
+NOT_PASSED = frozenset({"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING", "SHELL", "LOGNAME", "USER", "HOME", "CRON_TZ", "RANDOM_DELAY"})
 """Settings that speak to cron itself (crontab(5)), or that the container's own user database answers."""
 
 
 def is_system(path: str) -> bool:
-    """Is it a system crontab (cron(8))? A user's own crontab has no user field, and stays with its user on the host."""
+    """Is it a system crontab (cron(8))? A user's own crontab has no user field; see _user_crontabs."""
     return path == "/etc/crontab" or path.startswith("/etc/cron.d/")
 
 
@@ -35,7 +36,7 @@ class Job(NamedTuple):
 
 def parse_line(line: str) -> "Job | None":
     """The job in a line of a system crontab, or None for comments, settings and blank lines."""
-    if line.lstrip().startswith("#") or _SETTING.match(line):
+    if line.lstrip().startswith("#") or SETTING.match(line):
         return None
     match = _JOB.match(line)
     return Job(" ".join(match["when"].split()), match["user"], match["command"]) if match else None
@@ -45,11 +46,16 @@ DOCKER = "/usr/bin/docker"
 _EXEC = [DOCKER, "exec", "--user"]
 
 
+def starting(container: str) -> bool:
+    """Is there a client of the engine whose command in the container has not ended?"""
+    return any(process.argv[:2] == [DOCKER, "exec"] and container in process.argv for process in _processes.processes().values())
+
+
 def exec_command(container: str, user: str, command: str, settings: Sequence[str]) -> str:
     """The command of a cron line that runs ``command`` in ``container``; variables are passed by name, never by value."""
     if re.search(r"(?<!\\)%", command):
         raise WebstackError("the cron command %r has an unescaped %%, which ends the command for cron; move it into a script first" % command)
-    passed = " ".join("--env " + name for name in settings if name not in _NOT_PASSED)
+    passed = " ".join("--env " + name for name in settings if name not in NOT_PASSED)
     return "%s %s %s%s /bin/sh -c %s" % (" ".join(_EXEC), user, passed + " " if passed else "", container, shlex.quote(command))
 
 
@@ -63,7 +69,7 @@ def to_container(text: str, jobs: Sequence[Dict[str, str]], container: str) -> s
     settings: List[str] = []
     lines = text.splitlines(keepends=True)
     for index, line in enumerate(lines):
-        setting = _SETTING.match(line)
+        setting = SETTING.match(line)
         if setting:
             settings.append(setting["name"])
         job, match = parse_line(line), _JOB.match(line)

@@ -4,6 +4,9 @@
 
 A vassal is set aside by moving its file out of the emperor's directory, a systemd unit by a condition in a drop-in that also
 keeps its RuntimeDirectory (systemd.exec(5)); a unit that somebody starts meanwhile does nothing, and says why.
+When a vassal has ended, a directory takes its file's name: the emperor passes over what is no regular file (core/emperor.c,
+uwsgi_imperial_monitor_directory), and whoever writes the file again, as configuration managers do, is refused by rename(2) and open(2).
+Not before: to the emperor a vassal is gone when stat(2) of its name fails.
 To come back, the instance is started with exactly one token of its configuration changed, the socket's path; once it has
 taken the seam, the configuration goes back to the letter, times included, so that an emperor sees no change.
 """
@@ -19,8 +22,8 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
-from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import unix_sockets
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _instance, _seam
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _relocate
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _seams
 
 
 class HostStack(ABC):
@@ -30,25 +33,35 @@ class HostStack(ABC):
     (``file`` is None for the command line) and how it is spelled there.
     """
 
-    def __init__(self, service: Mapping[str, Any], seam: str, memory: Optional[Mapping[str, Any]] = None) -> None:
+    def __init__(self, service: Mapping[str, Any], seam: _seams.Seam, memory: Optional[Mapping[str, Any]] = None) -> None:
         self.service, self.name, self.seam = service, service["name"], seam
         self.manager: Mapping[str, Any] = service["uwsgi"]["manager"]
         self.memory = memory or {}
         self.parked = os.path.join(_paths.service_state(self.name), "parked")
         self.original = os.path.join(self.parked, "original")
 
-    @property
-    def paths(self) -> List[str]:
-        """Names under which the instance's listener may have been bound."""
-        return [self.seam, _paths.beside(self.seam)]
-
     def running(self) -> bool:
         """Does the host's instance listen?"""
-        return _seam.listens(unix_sockets(), self.paths)
+        return self.seam.host_listens()
+
+    @property
+    @abstractmethod
+    def aside(self) -> bool:
+        """Has it been set aside, so that what still runs of it is about to end?"""
 
     def remember(self) -> Dict[str, Any]:
         """Find where the socket is defined. Raises WebstackError when there would be no way back without losing a request."""
-        return dict(_instance.socket_definition(self.service, self.seam)._asdict())
+        return self.seam.definition(self.service)
+
+    @property
+    def places(self) -> List[str]:
+        """Directories in which files of the instance are replaced."""
+        return [self.parked] + [os.path.dirname(path) for path in (self.memory.get("file"), self._place) if path]
+
+    @property
+    @abstractmethod
+    def _place(self) -> str:
+        """The file by which its manager is told."""
 
     def set_aside(self) -> None:
         """Begin to stop the instance, and see to it that nothing starts it. Idempotent."""
@@ -58,20 +71,36 @@ class HostStack(ABC):
         self._set_aside()
 
     def start_beside(self) -> None:
-        """Begin to start the instance on ``beside(seam)``. Idempotent."""
+        """Begin to start the instance at the seam's way back. Idempotent."""
+        if self.seam.way_back == self.seam.address:
+            self.start_as_it_was()
+            return
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(_paths.beside(self.seam))  # of a run that was killed; nobody listens there
+            os.unlink(self.seam.way_back)  # of a run that was killed; nobody listens there
         self._start_beside()
 
     def start_as_it_was(self) -> None:
-        """Begin to start the instance on the seam itself: the way back of a machine whose container is dead."""
+        """Begin to start the instance at its own address: where nothing of ours stands, or on a machine whose container is dead."""
         self.restore()
+
+    def keep_aside(self) -> None:  # noqa: B027 - a unit's condition holds from the start
+        """Between ``set_aside`` and its end: set it aside again if somebody has brought it back. Idempotent."""
+
+    def hold_place(self) -> None:  # noqa: B027
+        """It has ended: see to it that nobody brings it back. Idempotent."""
+
+    def free_place(self) -> None:  # noqa: B027 - only some have something that holds it
+        """It is about to come back, or may have to at a boot. Idempotent."""
 
     @abstractmethod
     def _set_aside(self) -> None: ...
 
     @abstractmethod
     def _start_beside(self) -> None: ...
+
+    @abstractmethod
+    def boot_rules(self) -> str:
+        """tmpfiles.d(5) lines that let the instance start at the next boot although it has been set aside: a move that a boot cuts off is undone by it."""
 
     @abstractmethod
     def restore(self) -> None:
@@ -84,16 +113,17 @@ class HostStack(ABC):
         lines = text.splitlines(keepends=True)
         if 0 < line <= len(lines) and token in lines[line - 1]:
             before, dummy, after = lines[line - 1].rpartition(token)
-            return "".join(lines[:line - 1]) + before + _paths.beside(self.seam) + after + "".join(lines[line:])
+            return "".join(lines[:line - 1]) + before + self.seam.way_back + after + "".join(lines[line:])
         if text.count(token) != 1:
             raise WebstackError("service %s: its configuration has %r %d times now, so its socket cannot be told apart; "
                                 "put it back as it was and run again" % (self.name, token, text.count(token)))
-        return text.replace(token, _paths.beside(self.seam))
+        return text.replace(token, self.seam.way_back)
 
     def _change_file(self, path: str) -> None:
         if not os.path.exists(self.original):
-            shutil.copy2(path, self.original + ".part")
-            os.rename(self.original + ".part", self.original)
+            temporary = _journal.temporary_in(self.parked)
+            shutil.copy2(path, temporary)
+            os.rename(temporary, self.original)
         info = os.stat(path)
         _journal.replace_file(path, self._with_new_socket(read(self.original)), info.st_mode & 0o7777, info.st_uid, info.st_gid)
 
@@ -109,6 +139,10 @@ class Vassal(HostStack):
     """An instance that an emperor keeps: the emperor's directory decides (uWSGI: The Emperor)."""
 
     @property
+    def _place(self) -> str:
+        return self.vassal
+
+    @property
     def vassal(self) -> str:
         """The file or link in the emperor's directory."""
         return self.manager["vassal"]
@@ -119,16 +153,36 @@ class Vassal(HostStack):
         return os.path.join(self.parked, os.path.basename(self.vassal))
 
     @property
+    def aside(self) -> bool:
+        return not os.path.lexists(self.vassal) or _is_directory(self.vassal)
+
+    @property
     def _in_vassal(self) -> bool:
         return self.memory.get("file") == self.vassal
 
     def _set_aside(self) -> None:
-        if not os.path.lexists(self.vassal):
+        if self.aside:
             return
         if os.path.lexists(self.parked_vassal):
-            os.unlink(self.vassal)  # the copy that was changed to come up beside the seam
+            os.unlink(self.vassal)  # the copy that was changed to come up beside the seam, or what a configuration manager wrote since
         else:
             _move(self.vassal, self.parked_vassal)
+
+    def keep_aside(self) -> None:
+        self._set_aside()
+
+    def hold_place(self) -> None:
+        while not _is_directory(self.vassal):
+            self._set_aside()
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.vassal, 0o755)
+        note = os.path.join(self.vassal, "README")
+        if not os.path.exists(note):
+            _journal.replace_file(note, BARRED % (self.name, self.parked_vassal), 0o644)
+
+    def free_place(self) -> None:
+        if _is_directory(self.vassal):
+            shutil.rmtree(self.vassal)
 
     def _start_beside(self) -> None:
         if not os.path.lexists(self.parked_vassal):
@@ -137,8 +191,18 @@ class Vassal(HostStack):
             self._change_file(self.memory["file"])
             _copy(self.parked_vassal, self.vassal)
             return
-        info = os.stat(self.parked_vassal)
-        _journal.replace_file(self.vassal, self._with_new_socket(read(self.parked_vassal)), info.st_mode & 0o7777, info.st_uid, info.st_gid)
+        info, temporary = os.stat(self.parked_vassal), _journal.temporary_in(os.path.dirname(self.vassal))
+        _journal.replace_file(temporary, self._with_new_socket(read(self.parked_vassal)), info.st_mode & 0o7777, info.st_uid, info.st_gid)
+        _put(temporary, self.vassal)
+
+    def boot_rules(self) -> str:
+        there = self.vassal if os.path.lexists(self.vassal) else self.parked_vassal
+        if not os.path.lexists(there):
+            return ""
+        if os.path.islink(there):
+            return "L! %s - - - - %s\n" % (self.vassal, os.readlink(there))
+        info = os.stat(there)
+        return "C! %s %04o %d %d - %s\n" % (self.vassal, info.st_mode & 0o7777, info.st_uid, info.st_gid, self.parked_vassal)
 
     def restore(self) -> None:
         if self.memory.get("file") and not self._in_vassal:
@@ -151,6 +215,10 @@ class Unit(HostStack):
     """An instance that a systemd unit of its own keeps."""
 
     @property
+    def _place(self) -> str:
+        return self.drop_in
+
+    @property
     def unit(self) -> str:
         """Name of the unit."""
         return self.manager["unit"]
@@ -159,6 +227,10 @@ class Unit(HostStack):
     def flag(self) -> str:
         """The file whose presence keeps the unit from starting."""
         return os.path.join(_paths.service_state(self.name), "in-container")
+
+    @property
+    def aside(self) -> bool:
+        return os.path.exists(self.flag)
 
     @property
     def drop_in(self) -> str:
@@ -171,12 +243,28 @@ class Unit(HostStack):
                 % (self.name, self.flag, exec_start))
         if not os.path.exists(self.drop_in) or read(self.drop_in) != text:
             _journal.replace_file(self.drop_in, text, 0o644)
+            if self.socket_unit:
+                os.makedirs(os.path.dirname(self._socket_drop_in), exist_ok=True)
+                _journal.replace_file(self._socket_drop_in, text.partition("[Service]")[0], 0o644)
             run(["systemctl", "daemon-reload"])
+
+    @property
+    def socket_unit(self) -> str:
+        """Name of the socket unit that opens its socket; empty without one."""
+        return self.manager.get("socket", "")
+
+    @property
+    def _socket_drop_in(self) -> str:
+        return "/etc/systemd/system/%s.d/50-webstack.conf" % self.socket_unit
+
+    @property
+    def _units(self) -> List[str]:
+        return [unit for unit in (self.socket_unit, self.unit) if unit]
 
     def _set_aside(self) -> None:
         self._write_drop_in()
         _journal.write_private(self.flag, "")
-        run(["systemctl", "stop", "--no-block", self.unit])
+        run(["systemctl", "stop", "--no-block", *self._units])
 
     def _start_beside(self) -> None:
         if self.memory["file"] is not None:
@@ -190,31 +278,47 @@ class Unit(HostStack):
 
     def _exec_start(self) -> str:
         """The unit's last ExecStart= with the socket's token changed (systemd.service(5): an empty one resets the list)."""
-        text = re.sub(r"\\\n", " ", run(["systemctl", "cat", self.unit]).stdout)
-        lines = [line for line in text.splitlines() if line.startswith("ExecStart=") and line != "ExecStart="]
-        return "ExecStart=\n%s\n" % self._with_new_socket(lines[-1])
+        return "ExecStart=\n%s\n" % self._with_new_socket(last_exec_start(run(["systemctl", "cat", self.unit]).stdout, self.drop_in))
+
+    def boot_rules(self) -> str:
+        return "r! %s\n" % self.flag
 
     def restore(self) -> None:
         if self.memory.get("file"):
             self._change_back(self.memory["file"])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.flag)
-        if os.path.exists(self.drop_in):
-            os.unlink(self.drop_in)
+        ours = [path for path in (self.drop_in, self._socket_drop_in) if os.path.exists(path)]
+        for path in ours:
+            os.unlink(path)
             with contextlib.suppress(OSError):
-                os.rmdir(os.path.dirname(self.drop_in))
+                os.rmdir(os.path.dirname(path))
+        if ours:
             run(["systemctl", "daemon-reload"])
 
     def start_as_it_was(self) -> None:
         self.restore()
-        run(["systemctl", "start", "--no-block", self.unit])
+        run(["systemctl", "start", "--no-block", *self._units])
 
+
+def last_exec_start(text: str, left_out: str) -> str:
+    """The last ExecStart= in what ``systemctl cat`` says, but for those of one file: ours, when a run was killed after it had written it. Pure."""
+    parts = re.split(r"(?m)^# (/.*)$", re.sub(r"\\\n", " ", text))
+    bodies = [body for path, body in zip(parts[1::2], parts[2::2]) if path != left_out]
+    return [line for body in bodies for line in body.splitlines() if line.startswith("ExecStart=") and line != "ExecStart="][-1]
+
+
+BARRED = """Written by gantry.webstack: %s runs in a container.
+This directory has the name of its vassal, so that the emperor starts none, whoever writes the file again.
+The file itself is %s; gantry.webstack.rollback puts it back.
+"""
+"""What stands in the directory, for whoever looks."""
 
 KINDS = {"emperor": Vassal, "unit": Unit}
 """The managers that can be set aside; a further one is a class and a line here."""
 
 
-def of(service: Mapping[str, Any], seam: str, memory: Optional[Mapping[str, Any]] = None) -> HostStack:
+def of(service: Mapping[str, Any], seam: _seams.Seam, memory: Optional[Mapping[str, Any]] = None) -> HostStack:
     """The host stack of a service. Raises WebstackError for a manager that is not taught."""
     kind = service.get("uwsgi", {}).get("manager", {}).get("kind")
     if kind not in KINDS:
@@ -231,13 +335,23 @@ def read(path: str) -> str:
 
 def _copy(source: str, target: str) -> None:
     """Copy a file or link, with owner, mode and times, over ``target`` in one step."""
-    temporary = os.path.join(os.path.dirname(target), ".webstack-%d" % os.getpid())
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+    temporary = _journal.temporary_in(os.path.dirname(target))
     info = os.lstat(source)
     shutil.copy2(source, temporary, follow_symlinks=False)
     os.lchown(temporary, info.st_uid, info.st_gid)
-    os.rename(temporary, target)
+    _put(temporary, target)
+
+
+def _put(temporary: str, target: str) -> None:
+    """Move a file or link that lies beside ``target`` over it, or over the directory that keeps its place, in one step."""
+    if _is_directory(target):
+        _relocate.put(temporary, target)
+    else:
+        os.rename(temporary, target)
+
+
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _move(source: str, target: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths, _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
-from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_uwsgi, _uwsgi_config
+from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_uwsgi, _uwsgi_config, _uwsgi_running
 
 
 class Definition(NamedTuple):
@@ -25,7 +25,9 @@ class Definition(NamedTuple):
 def listener(paths: List[str]) -> Optional[_proc.Process]:
     """The master of the instance that holds a listener bound to one of ``paths``: its parent holds none of them."""
     inodes = {item.inode for item in _proc.unix_sockets() if item.listening and item.path in paths}
-    holders = {process.pid: process for process in _proc.processes().values() if inodes.intersection(process.inodes)}
+    inodes |= {item.inode for item in _proc.tcp_states() if item.listening and any(_uwsgi_running.same(item.local, path) for path in paths)}
+    # systemd holds the sockets that it gives
+    holders = {process.pid: process for process in _proc.processes().values() if process.pid != 1 and inodes.intersection(process.inodes)}
     return next((process for process in holders.values() if process.parent not in holders), None)
 
 
@@ -55,10 +57,12 @@ def socket_definition(service: Mapping[str, Any], seam: str) -> Definition:
     return Definition(place.file, place.raw, place.line)
 
 
-def secret_values(service: Mapping[str, Any]) -> Dict[str, str]:
-    """Values of the service's secret environment variables, read where the plan says they are. For the target only, never returned."""
+def secret_values(service: Mapping[str, Any], configured: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+    """Values of the service's secret environment variables, read where the plan says they are. For the target only, never returned.
+
+    ``configured``: what uWSGI's configuration gives it, where no instance of the host runs that could tell.
+    """
     values: Dict[str, str] = {}
-    configured: Optional[Dict[str, str]] = None
     for secret in service.get("secrets", []):
         kind, dummy, place = secret["source"].partition(":")
         if kind in ("file", "code"):
@@ -66,7 +70,7 @@ def secret_values(service: Mapping[str, Any]) -> Dict[str, str]:
         if kind == "uwsgi":
             if configured is None:
                 configured = _uwsgi_config.environment(read_config(service, service["uwsgi"]["socket"]))
-            found = configured
+            found = dict(configured)
         elif kind == "envfile":
             found = parse_environment_file(_read(place))
         else:

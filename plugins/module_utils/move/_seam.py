@@ -16,12 +16,17 @@ import time
 from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import UnixSocket, unix_sockets
+from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import UnixSocket, tcp_states, unix_sockets
+from ansible_collections.gantry.webstack.plugins.module_utils.discover._uwsgi_running import same
 
 
 def _sockets(pid: Optional[int]) -> List[UnixSocket]:
-    """The UNIX sockets in the network namespace of ``pid``, or in our own."""
-    return unix_sockets(str(pid) if pid else "self")
+    """The UNIX sockets in our own network namespace, and in that of ``pid``.
+
+    The kernel makes a connection's socket in the namespace of who connects (unix_stream_connect in net/unix/af_unix.c), which is nginx's, not in the
+    listener's: what nginx has asked a container is in our own list.
+    """
+    return unix_sockets() + (unix_sockets(str(pid)) if pid else [])
 
 
 def listens(sockets: Iterable[UnixSocket], paths: Sequence[str]) -> bool:
@@ -46,11 +51,30 @@ def wait_for(what: str, condition: Callable[[], bool], timeout: float, interval:
 def drained(pid: Optional[int], paths: Sequence[str], timeout: float) -> bool:
     """Wait until no request is open at ``paths``; ``timeout`` in seconds. False when some still are at the end.
 
-    ``pid`` names the network namespace (a container's process); None is our own.
+    ``pid`` is a process of the container that listens, whose own requests, such as its health check's, count too; None for the host's instance.
     """
     time.sleep(0.2)  # a connect(2) that looked the path up just before the rename gets into the list
     deadline = time.monotonic() + timeout
     while open_requests(_sockets(pid), paths) > 0:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+SERVED = ("01", "03", "08")
+"""States of a TCP socket whose peer waits for an answer: established, being established, closed by the peer alone."""
+
+
+def listens_at(address: str) -> bool:
+    """Is there a listener at ``address`` (HOST:PORT as uWSGI takes it)?"""
+    return any(item.listening and same(item.local, address) for item in tcp_states())
+
+
+def drained_at(address: str, timeout: float) -> bool:
+    """Wait until no connection to the listener at ``address`` is open; ``timeout`` in seconds. False when some still are at the end."""
+    deadline = time.monotonic() + timeout
+    while any(item.state in SERVED and same(item.local, address) for item in tcp_states()):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

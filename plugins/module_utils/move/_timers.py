@@ -24,7 +24,7 @@ DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/sys
 
 DROP_IN = "50-webstack.conf"
 _UNSUPPORTED = ("ExecCondition", "ExecStop", "ExecStopPost", "ExecReload", "RootDirectory", "RootImage", "Sockets")
-_LOOSENED = """\
+LOOSENED = """\
 User=root
 Group=root
 SupplementaryGroups=
@@ -113,6 +113,11 @@ def _names_in(path: str) -> List[str]:
     return []
 
 
+def variables(job: Job) -> List[str]:
+    """The variables that a unit gives its commands."""
+    return list(dict.fromkeys([*job.names, *(name for path in job.files for name in _names_in(path))]))
+
+
 def drop_in(job: Job, container: str, names: Sequence[str]) -> str:
     """The drop-in that runs a job in a container. Variables come from the unit as they always did and are passed on by name. Pure."""
     command = [DOCKER, "exec", "--user", job.user]
@@ -123,7 +128,7 @@ def drop_in(job: Job, container: str, names: Sequence[str]) -> str:
     command += [container, "/bin/sh", "-c", job.command]
     spelled = " ".join(word if re.fullmatch(r"[\w./:@+=-]+", word) else argument(word) for word in command)
     return ("# Written by gantry.webstack: this command runs in a container.\n[Unit]\nAfter=docker.service\n[Service]\n%s"
-            "ExecStartPre=\nExecStartPost=\nExecStart=\nExecStart=%s\n" % (_LOOSENED, spelled))
+            "ExecStartPre=\nExecStartPost=\nExecStart=\nExecStart=%s\n" % (LOOSENED, spelled))
 
 
 class Timers:
@@ -144,9 +149,13 @@ class Timers:
             if there.command != job["command"] or there.user != job.get("user", "root"):
                 raise WebstackError("service %s: the unit %s does not run '%s' as %s any more; run discover again"
                                     % (self.name, unit, job["command"], job.get("user", "root")))
-            names = list(dict.fromkeys([*there.names, *(name for path in there.files for name in _names_in(path))]))
-            found[self._path(unit)] = drop_in(there, container, names)
+            found[self._path(unit)] = drop_in(there, container, variables(there))
         return found
+
+    @property
+    def places(self) -> List[str]:
+        """Directories in which drop-ins are replaced."""
+        return [os.path.dirname(self._path(unit)) for unit in self.jobs]
 
     @staticmethod
     def _path(unit: str) -> str:

@@ -160,6 +160,12 @@ def test_resets_short_bodies_and_no_answer_are_failures_and_never_retried() -> N
     assert connections == 4
 
 
+def test_a_kept_connection_that_is_closed_in_the_moment_of_a_request_is_no_failure_but_what_has_begun_is() -> None:
+    assert against([OK, None, OK], True, True) == ([200, 200], 2)
+    assert against([OK, OK[:-1], OK], True, True, True) == ([200, "closed", 200], 2)
+    assert against([OK, None, None, OK], True, True) == ([200, "reset"], 2)
+
+
 def test_a_whole_answer_has_a_time_limit() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(-1)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def test_sanity_s_own_words_are_counted(code: int, text: str, counted: tuple[int
 ])
 def test_pytest_s_results_are_counted(tmp_path: Path, code: int, xml: str, counted: tuple[int, int]) -> None:
     (tmp_path / "junit.xml").write_text(xml, encoding="utf-8")
-    assert parts._junit(tmp_path / "junit.xml", code) == counted
+    assert parts.junit(tmp_path / "junit.xml", code) == counted
 
 
 def test_a_step_without_its_playbook_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,6 +62,17 @@ def test_every_scenario_that_is_ordered_is_there() -> None:
     assert scenarios.names()[0] == "default"
 
 
+def test_scenarios_that_run_at_the_same_time_share_no_host() -> None:
+    names = scenarios.names()
+    first, *others = scenarios.groups(names)
+    assert first == ["default"] and sorted(sum(others, first)) == sorted(names)
+    for group in others:
+        allowed = {scenarios.hosts(group[0]), "localhost"}
+        for path in (path for name in group for path in (scenarios.SCENARIOS / name).glob("*.yml")):
+            plays = re.findall(r"^(?:- |  )hosts: ([^\s\"]+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert set(plays) <= allowed, path
+
+
 @pytest.mark.parametrize(("text", "markdown"), [
     ("C(a | b) of O(x_y), V(true)", "`a | b` of `x_y`, `true`"),
     ("the role P(gantry.webstack.nginx#role)", "the role `gantry.webstack.nginx`"),
@@ -80,7 +92,7 @@ def test_options_in_options_are_flattened() -> None:
 
 
 def test_a_failed_log_is_told_by_what_went_wrong_first() -> None:
-    lines = ["TASK [x]", "[ERROR]: Task failed: no", "fatal: [web]: FAILED! => {}", *(f"line {number}" for number in range(100))]
+    lines = ["TASK [x]", "[ERROR]: Task failed: no", "fatal: [web]: FAILED! =>", "    msg: because", *(f"line {number}" for number in range(100))]
     told = report.excerpt(lines)
-    assert told[:3] == ["[ERROR]: Task failed: no", "fatal: [web]: FAILED! => {}", "…"] and told[-1] == "line 99" and len(told) == 43
+    assert told[:4] == ["[ERROR]: Task failed: no", "fatal: [web]: FAILED! =>", "    msg: because", "…"] and told[-1] == "line 99" and len(told) == 44
     assert report.excerpt(["a", "ERROR b"], "^ERROR") == ["ERROR b"]

@@ -20,12 +20,22 @@ from ansible_collections.gantry.webstack.plugins.action.discover import ActionMo
 EVIDENCE = json.loads((Path(__file__).parents[2] / "fixtures" / "evidence" / "bookworm.json").read_text(encoding="utf-8"))
 
 
-def discover(found: dict[str, Any], check: bool = False, **options: Any) -> dict[str, Any]:
-    """Run the plugin with a target that answers ``found``."""
+def discover(found: dict[str, Any], check: bool = False, kept: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
+    """Run the plugin with a target that answers ``found``, and that keeps files in ``kept``."""
+    def execute(module_name: str, module_args: dict[str, Any], task_vars: Any) -> dict[str, Any]:
+        if module_name != "gantry.webstack.plan_files":
+            return found
+        assert kept is not None
+        if module_args.get("files") is None:
+            return {"files": dict(kept)}
+        changed = any(kept.get(name) != text for name, text in module_args["files"].items())
+        kept.update({} if check else module_args["files"])
+        return {"changed": changed}
+
     task = MagicMock(Task)
     task.async_val, task.args, task.check_mode, task.action = 0, options, check, "gantry.webstack.discover"
     plugin = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
-    plugin._execute_module = MagicMock(return_value=found)
+    plugin._execute_module = MagicMock(side_effect=execute)
     return plugin.run(task_vars={"inventory_hostname": "web1"})
 
 
@@ -141,3 +151,22 @@ def test_a_damaged_plan_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "web1.yml").write_bytes(b"\xff")
     with pytest.raises(AnsibleActionFail, match="not UTF-8"):
         discover({"evidence": EVIDENCE}, dir=str(tmp_path))
+
+
+def test_a_run_goes_on_where_another_control_node_has_ended(tmp_path: Path) -> None:
+    answer, kept = {"evidence": EVIDENCE}, dict[str, str]()
+    looked = discover(answer, check=True, kept=kept, store="host", dir=str(tmp_path / "a"))
+    assert looked["changed"] and not kept and not list(tmp_path.iterdir())
+    first = discover(answer, kept=kept, store="host", dir=str(tmp_path / "a"))
+    assert first["changed"] and first["where"] == "host:/var/lib/webstack/.plans/web1.yml"
+    assert sorted(kept) == [".discovered/web1.yml", "web1.html", "web1.yml"] and kept["web1.yml"] == Path(first["path"]).read_text(encoding="utf-8")
+    kept["web1.yml"] = kept["web1.yml"].replace("version: 1.22.1", "version: 1.22.2  # as of tomorrow")
+    edited = discover(answer, kept=kept, store="host", dir=str(tmp_path / "b"))
+    assert edited["changed"] and [edit["place"] for edit in edited["edits"]] == ["edge.version"] and edited["conflicts"] == []
+    assert "# discover: edited; found was 1.22.1" in kept["web1.yml"] and "as of tomorrow" in kept["web1.yml"]
+    for check in (True, False):
+        again = discover(answer, check=check, kept=kept, store="host", dir=str(tmp_path / "c"))
+        assert not again["changed"] and "diff" not in again and (tmp_path / "c").exists() is not check
+        reused = discover({"failed": True, "msg": "asked"}, check=check, kept=kept, store="host", dir=str(tmp_path / f"d{check}"), reuse=True)
+        assert not reused["changed"] and reused["reused"] and reused["plan"]["edge"]["version"] == "1.22.2"
+    assert (tmp_path / "dFalse/web1.html").exists() and not (tmp_path / "dTrue").exists()

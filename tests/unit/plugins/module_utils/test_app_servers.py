@@ -44,6 +44,8 @@ def test_known(exe: str, argv: List[str], name: Optional[str]) -> None:
     (PYTHON, ["python3", "-W", "ignore", "../x/run.py", "-m", "y"], "/x/run.py"),
     (PYTHON, ["python3", "-c", "import secret; run('canary')"], PYTHON + " -c"),
     (PYTHON, ["python3"], PYTHON),
+    ("/usr/bin/dash", ["sh", "-s", "disksup"], "/usr/bin/dash -s"),
+    ("/usr/bin/dash", ["sh", "-e", "run.sh", "-s"], "/srv/run.sh"),
     ("/usr/bin/node", ["node", "--require", "dotenv/config", "--inspect", "app.js"], "/srv/app.js"),
     ("/usr/bin/php8.2", ["php", "-S", "127.0.0.1:8000", "-t", "public"], "/usr/bin/php8.2 -S 127.0.0.1:8000"),
     ("/usr/lib/jvm/java-17/bin/java", ["java", "-Xmx1g", "-jar", "app.jar"], "/usr/lib/jvm/java-17/bin/java -jar app.jar"),

@@ -126,3 +126,24 @@ def test_a_plan_that_does_not_fit_the_host(more: Dict[str, Any], sentence: str) 
 @pytest.mark.parametrize(("venv", "found"), [(None, ""), ("/usr", ""), ("/usr/", ""), ("/usr/local", ""), ("/srv/v", "/srv/v"), ("/usr/x", "/usr/x")])
 def test_the_distributions_prefix_is_no_environment(venv: "str | None", found: str) -> None:
     assert environment({"venv": venv}) == found
+
+
+def test_a_path_that_the_plan_adds_comes_to_the_byte_and_with_its_links() -> None:
+    tree = scan({"/opt/fonts": "fonts-2", "/opt/fonts-2/a.ttf": b"font", "/opt/fonts-2/__pycache__/x.pyc": b"", "/etc/shop.toml": b"x = 1",
+                 "/usr/bin/tool": elf()},
+                container={"paths": ["/opt/fonts", "/etc/shop.toml", "/usr/bin/tool", "/srv/shop/current/wsgi.py"]})
+    assert {"/opt/fonts", "/opt/fonts-2/a.ttf", "/opt/fonts-2/__pycache__/x.pyc", "/etc/shop.toml", "/srv/shop/releases/7/wsgi.py"} <= files(tree)
+    assert "/usr/bin/tool" not in tree.files  # a package's: the system's layers bring it
+
+
+@pytest.mark.parametrize("path, sentence", [
+    ("/opt/nothing", "/opt/nothing of its container.paths does not exist on this host; take it out of the plan, or add the package"),
+    ("/srv", "/srv of its container.paths is too broad for one image; name what is needed below it"),
+    ("/run/shop", "/run/shop of its container.paths is a directory that a container has of its own"),
+    ("/etc/shop/key", r"/etc/shop/key of its container.paths is mounted into the container or secret \(/etc/shop/key\)"),
+    ("/srv/media/a.png", r"/srv/media/a.png of its container.paths is mounted into the container or secret"),
+])
+def test_a_path_that_cannot_be_added_is_refused(path: str, sentence: str) -> None:
+    nodes = {"/run/shop/x": b"", "/etc/shop/key": b"s3cret", "/srv/media/a.png": b""}
+    with pytest.raises(WebstackError, match="^service shop: " + sentence):
+        scan(nodes, container={"paths": [path]}, secrets=[{"name": "KEY", "source": "file:/etc/shop/key"}], state=[{"path": "/srv/media"}])

@@ -24,3 +24,15 @@ def test_the_host_is_a_plain_server_name() -> None:
     assert _ask.host_header(SERVICE) == "shop.test"
     assert _ask.host_header({**SERVICE, "health": {"host": "other.test"}}) == "other.test"
     assert _ask.host_header({}) == "localhost"
+
+
+def test_a_proxied_service_is_asked_as_its_nginx_asks_it() -> None:
+    service = {"name": "shop", "uwsgi": {"protocol": "http", "socket": ":8000"}, "nginx": {"sites": [
+        {"listen": ["443 ssl"], "server_names": ["shop.test"], "location": "/app/", "uri": "/in/",
+         "params": {"Host": "127.0.0.1:8000", "X-Forwarded-Proto": "$scheme",
+                    "X-Real-IP": "${remote_addr}", "X-From": "$host/$scheme", "X-Id": "$request_id"}}]}}
+    target, headers = _ask.http_question(service, "/app/a?b=/app/")
+    assert target == "/in/a?b=/app/"
+    assert headers == {"User-Agent": "gantry.webstack", "Accept": "*/*", "Host": "127.0.0.1:8000", "X-Forwarded-Proto": "https", "X-Real-IP": "127.0.0.1",
+                       "X-From": "shop.test/https", "X-Id": ""}
+    assert _ask.packet(service, "/app/").startswith(b"GET /in/ HTTP/1.0\r\n") and b"X-Id" not in _ask.packet(service, "/app/")

@@ -119,6 +119,19 @@ def test_the_health_check_reads_the_status(tmp_path: Path, status: bytes, code: 
             assert asking.wait(10) == code
 
 
+def test_the_health_check_asks_over_tcp_too() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(1)
+        check = config.health_check(SERVICE, "127.0.0.1:%d" % server.getsockname()[1], sys.executable)
+        with subprocess.Popen(check["test"][1:]) as asking:
+            peer = server.accept()[0]
+            assert peer.recv(65536)
+            peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            peer.close()
+            assert asking.wait(10) == 0
+
+
 def test_nobody_listening_is_not_healthy(tmp_path: Path) -> None:
     check = config.health_check(SERVICE, str(tmp_path / "none"), sys.executable)
     assert subprocess.run(check["test"][1:], check=False, capture_output=True).returncode == 1
@@ -149,3 +162,16 @@ def test_limits_of_the_plan() -> None:
     assert config.memory(SERVICE) == {} and config.pids_limit(SERVICE) == config.PIDS
     same = [config.slot("i", "t", "", [], "none", given) for given in ({}, {}, limits)]
     assert same[0] == same[1] != same[2]
+
+
+@pytest.mark.parametrize(("address", "options", "found"), [
+    ("127.0.0.1:8000", {"http-socket": "127.0.0.1:8000"},
+     [("http-socket", "/s"), ("route-run", "addvar:REMOTE_ADDR=127.0.0.1"), ("route-run", "addvar:SERVER_PORT=8000")]),
+    (":8000", {"http": ":8000"}, [("http", "/s"), ("route-run", "addvar:REMOTE_ADDR=127.0.0.1"), ("route-run", "addvar:SERVER_PORT=8000")]),
+    ("/run/a.sock", {"protocol": "http"}, [("socket", "/s")]),
+])
+def test_http_stays_http_on_a_unix_socket(address: str, options: dict[str, str], found: list[tuple[str, str]]) -> None:
+    service = {"name": "shop", "uwsgi": {"protocol": "http", "socket": address, "options": options}}
+    assert config.listening(service, "/s") == found
+    written = config.uwsgi_options(service, "/s")
+    assert [value for key, value in written if key in ("socket", "http", "http-socket")] == ["/s"]

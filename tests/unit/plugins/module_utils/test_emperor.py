@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._processes import Process
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _vassal_watch
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "install"
 
@@ -37,7 +37,7 @@ def test_find_vassal() -> None:
 
 
 def test_a_recorded_import_error() -> None:
-    problem = _emperor.explain((FIXTURES / "uwsgi-import-error.log").read_text(encoding="utf-8"))
+    problem = _vassal_watch.explain((FIXTURES / "uwsgi-import-error.log").read_text(encoding="utf-8"))
     assert problem.reason == "its application does not load: ModuleNotFoundError: No module named 'nothing_of_that_name'"
     assert problem.details.splitlines()[0] == "Traceback (most recent call last):"
     assert "import nothing_of_that_name" in problem.details
@@ -53,18 +53,26 @@ def test_a_recorded_import_error() -> None:
     ("", "it said nothing about why"),
 ])
 def test_explanations(log: str, reason: str) -> None:
-    assert _emperor.explain(log).reason == reason
+    assert _vassal_watch.explain(log).reason == reason
 
 
 def test_the_last_traceback_counts() -> None:
     log = "Traceback (most recent call last):\n  a\nA: 1\nx\nTraceback (most recent call last):\n  b\n\n  c\nB: 2\ny\n"
-    assert _emperor.traceback_in(log) == "Traceback (most recent call last):\n  b\n\n  c\nB: 2"
-    assert _emperor.traceback_in("no\n") == ""
+    assert _vassal_watch.traceback_in(log) == "Traceback (most recent call last):\n  b\n\n  c\nB: 2"
+    assert _vassal_watch.traceback_in("no\n") == ""
+
+
+def test_an_interpreter_that_ends_is_no_reason() -> None:
+    first = "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\nModuleNotFoundError: No module named 'x'"
+    ends = ("Exception ignored in: <function f at 0x7f>\nTraceback (most recent call last):\n  File \"b.py\", line 2, in f\nTypeError: no\n"
+            "Traceback (most recent call last):\n  File \"/usr/lib/python3.13/threading.py\", line 1526, in _shutdown\n    if x:\nSystemError: set\n")
+    assert _vassal_watch.traceback_in(f"{first}\n{ends}") == first
+    assert _vassal_watch.traceback_in(ends).endswith("SystemError: set")
 
 
 def test_two_workers_that_write_their_tracebacks_at_once() -> None:
     log = "Traceback (most recent call last):\n  a\n  b\nTraceback (most recent call last):\nE: 1\n  a\n  b\nE: 1\n"
-    assert _emperor.traceback_in(log) == "Traceback (most recent call last):\n  a\n  b\nE: 1"
+    assert _vassal_watch.traceback_in(log) == "Traceback (most recent call last):\n  a\n  b\nE: 1"
 
 
 def test_a_trial_loads_and_serves_nothing() -> None:
@@ -73,13 +81,18 @@ def test_a_trial_loads_and_serves_nothing() -> None:
                "processes = 4\n"
                "stats = /s\nattach-daemon = celery\nmule = x.py\nspooler = /q\nlazy-apps = true\nhttp-socket = :80\nenv = A=b\n"
                "cron = 1 1 1 1 1 x\nvacuum = true\n")
-    assert _emperor.trial_text(content) == ("; head\n[uwsgi]\nwebstack-dollar = $\nplugins = python3\nuid = shop\nmodule = wsgi\nenv = A=b\n"
-                                            "need-app = true\nsocket = 127.0.0.1:0\n")
+    assert _vassal_watch.trial_text(content) == ("; head\n[uwsgi]\nwebstack-dollar = $\nplugins = python3\nuid = shop\nmodule = wsgi\nenv = A=b\n"
+                                                 "need-app = true\nsocket = 127.0.0.1:0\n")
+
+
+@pytest.mark.parametrize(("took", "seconds"), [(-0.3, 0.2), (0.05, 0.2), (0.3, 0.3), (20.0, 0.5)])
+def test_what_answers_late_is_watched_longer(took: float, seconds: float) -> None:
+    assert _vassal_watch.steady(took) == seconds
 
 
 @given(st.text(max_size=300))
 def test_any_log_is_explained(log: str) -> None:
-    problem = _emperor.explain(log)
+    problem = _vassal_watch.explain(log)
     assert problem.reason and "\n" not in problem.reason
 
 
@@ -87,10 +100,10 @@ def test_a_request_that_another_worker_logs_into_a_traceback_is_no_part_of_it() 
     log = "\n".join(["Traceback (most recent call last):", '  File "/srv/shop/wsgi.py", line 1, in <module>',
                      "[pid: 1698|app: 0|req: 553/1009] 172.30.170.1 () {30 vars in 330 bytes} GET / => generated 11 bytes", "    import nothing",
                      "*** Operational MODE ***", "ModuleNotFoundError: No module named 'nothing'", "unable to load app 0 (mountpoint='')"])
-    assert _emperor.explain(log).reason == "its application does not load: ModuleNotFoundError: No module named 'nothing'"
-    assert "req: 553" not in _emperor.traceback_in(log)
+    assert _vassal_watch.explain(log).reason == "its application does not load: ModuleNotFoundError: No module named 'nothing'"
+    assert "req: 553" not in _vassal_watch.traceback_in(log)
 
 
 def test_what_a_trial_adds_is_in_uwsgi_s_own_section() -> None:
-    text = _emperor.trial_text("[uwsgi]\nmodule = shop\n\n[x-webstack]\nstate = /srv/shop/data\n")
+    text = _vassal_watch.trial_text("[uwsgi]\nmodule = shop\n\n[x-webstack]\nstate = /srv/shop/data\n")
     assert "x-webstack" not in text and text.index("need-app = true") > text.index("module = shop")

@@ -18,6 +18,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common import _pro
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import (
     _evidence_code,
     _evidence_paths,
+    _evidence_processes,
     _evidence_python,
     _evidence_service,
     _evidence_site,
@@ -185,6 +186,17 @@ def process(root: Path, pid: int, parent: int, argv: List[str], environ: str = "
     (base / "exe").symlink_to(exe)
     (base / "ns").mkdir()
     (base / "ns/pid").symlink_to("pid:[1]")
+
+
+@pytest.mark.parametrize(("argv", "job"), [(["/bin/sh", "-c", "/srv/shop/bin/tick"], True), (["/usr/sbin/CRON", "-f"], False)])
+def test_a_job_in_the_moment_of_its_start(tmp_path: Path, argv: List[str], job: bool) -> None:
+    """execve(2) changes the command line before or after the name was read; a fork that is still cron itself is none."""
+    for pid, parent, words in [(10, 1, ["/usr/sbin/cron", "-f"]), (11, 10, ["/usr/sbin/CRON", "-f"]), (12, 11, argv)]:
+        process(tmp_path, pid, parent, words)
+        (tmp_path / f"{pid}/status").write_text(f"Name:\tcron\nPPid:\t{parent}\n")
+    table = {pid: _proc.Process(pid, str(tmp_path)) for pid in (10, 11, 12)}
+    view = _evidence_processes.View(table, _proc.Sockets(str(tmp_path)), lambda path: None, {})
+    assert _evidence_processes._is_job(view, table[12]) == job
 
 
 def test_masters_and_vassals(tmp_path: Path) -> None:

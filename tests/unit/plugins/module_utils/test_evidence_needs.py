@@ -89,3 +89,12 @@ def test_who_uses_a_listener() -> None:
     process: Any = MagicMock(unit="shop.service")
     found = _evidence_needs.clients(sockets, {3: {30}}, {30: process})
     assert found == {"0.0.0.0:5432": ["shop.service"], "10.0.0.1:5432": ["other hosts"]}
+
+
+def test_a_connection_of_a_process_with_itself_is_no_need() -> None:
+    ends = {1: Tcp("127.0.0.1:40001", "127.0.0.1:40002", False), 2: Tcp("127.0.0.1:40002", "127.0.0.1:40001", False),
+            3: Tcp("127.0.0.1:40003", "10.0.0.9:5672", False)}
+    sockets: Any = MagicMock(tcp=ends, unix_listening={})
+    sockets.peer_path.return_value = ""
+    process: Any = MagicMock(inodes={1, 2, 3})
+    assert _evidence_needs.connections([process], sockets, {}, {}) == [("rabbitmq", "10.0.0.9:5672")]

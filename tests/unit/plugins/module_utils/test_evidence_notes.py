@@ -49,3 +49,9 @@ def test_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Any, 
     (tmp_path / "shop/releases.json").write_text(record if isinstance(record, str) else json.dumps(record))
     assert _evidence_notes.of_releases("shop", "/srv/shop/current") == found
     assert _evidence_notes.of_releases("gone", "/srv/shop/current") == {}
+
+
+@pytest.mark.parametrize(("volume", "kept"), [(True, True), (False, True), ("shop-data", True), ("../x", False), (1, False), (None, False)])
+def test_a_volume_comes_back_when_it_fits(volume: object, kept: bool) -> None:
+    found = _evidence_notes.parse(HEAD + "\n".join(_evidence_notes.lines([{"path": "/a", "volume": volume}], {})) + "\n")["state"]
+    assert found == [{"path": "/a", **({"volume": volume} if kept else {})}]

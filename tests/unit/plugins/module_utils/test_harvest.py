@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+import os
+from typing import Any, Dict, Set
 
 import pytest
 
@@ -120,6 +121,8 @@ def test_the_cache_of_the_linker_knows_what_is_in_the_image() -> None:
 @pytest.mark.parametrize(("change", "sentence"), [
     ({"tools": ["/usr/bin/nope"]}, "service shop: its tool /usr/bin/nope does not exist on this host"),
     ({"system_packages": [{"name": "libnope"}]}, "service shop: the package 'libnope' of its system_packages is not installed on this host"),
+    ({"container": {"packages": ["aspell-fr"]}}, "service shop: the package 'aspell-fr' of its container.packages is not installed on this host; install it, "
+                                                 "or take it out of the plan"),
     ({"uwsgi": {"binary": "/opt/uwsgi"}}, "service shop: its uWSGI /opt/uwsgi does not exist on this host"),
     ({"user": {"name": "ghost"}}, "service shop: its user 'ghost' does not exist on this host"),
     ({"python": {"interpreter": "/opt/python"}}, "service shop: its Python /opt/python does not exist on this host"),
@@ -137,8 +140,18 @@ def test_programs_of_the_schedule_come_along_and_missing_ones_are_said() -> None
     assert remarks == ["the program 'vanished' of the command 'cd /srv && find . -delete | vanished --now ' is not on this host"]
 
 
+def test_what_the_plan_adds_comes_with_what_it_needs() -> None:
+    packages = {"/usr/share/doc/findutils/copyright": b"", "/usr/share/words/fr": b"mots", "/usr/lib/libjpeg.so.62": elf(),
+                "/opt/reader/read.so": elf(["libjpeg.so.62"])}
+    service = {**SERVICE, "python": {**SERVICE["python"], "venv": ""}, "container": {"packages": ["findutils"], "paths": ["/opt/reader", "/usr/share/words"]}}
+    dummy, layers, remarks = built(service, packages)
+    extra, app = layers[-2:]
+    assert {"/usr/bin/find", "/usr/lib/libjpeg.so.62", "/usr/share/words/fr"} <= set(extra) and "/opt/reader/read.so" in app
+    assert not {"/usr/bin/find", "/usr/lib/libjpeg.so.62"} & set().union(*map(set, built({**service, "container": {}}, packages)[1]))
+
+
 @pytest.mark.parametrize(("options", "binary", "names"), [
-    ({"plugins": "python3,http"}, "/usr/bin/uwsgi", ["python3", "http"]),
+    ({"plugins": "python3,http"}, "/usr/bin/uwsgi", ["python3", "http", "corerouter"]),
     ({"plugin": ["0:python3", "/opt/x_plugin.so"]}, "/u", ["python3", "/opt/x_plugin.so"]),
     ({}, "/usr/bin/uwsgi_python3", ["python3"]), ({}, "/usr/bin/uwsgi-core", []),
 ])
@@ -184,3 +197,29 @@ def test_accounts_that_only_the_plan_knows() -> None:
     service = {"name": "x", "user": {"name": "new", "uid": 900, "gid": 901, "group": "crew"}}
     passwd, group = _accounts.render(service, PASSWD, GROUP)
     assert "new:x:900:901::/nonexistent:/usr/sbin/nologin\n" in passwd and "crew:x:901:\n" in group
+
+
+@pytest.mark.parametrize("nodes, wanted", [
+    ({}, set()),
+    ({"/srv/shop/venv/lib/python3.11/site-packages/store.py": b"import shelve\n"}, {"_dbm"}),
+    ({"/srv/shop/code/keep.py": b"from dbm import ndbm\n"}, {"_dbm"}),
+    ({"/srv/shop/code/shell.py": b"try:\n    import readline\nexcept ImportError:\n    pass\n"}, {"readline"}),
+    ({"/srv/shop/code/shell.py": b"line = sys.stdin.readline()\n"}, set()),
+    ({"/srv/shop/venv/pyvenv.cfg": b"home = /usr/bin\ninclude-system-site-packages = true\n"}, {"_dbm", "readline"})])
+def test_modules_with_large_libraries_come_to_services_that_name_them(nodes: Dict[str, Any], wanted: Set[str]) -> None:
+    stdlib = "libpython3.11-stdlib"
+    libraries = {"_dbm": "libdb5.3", "readline": "libreadline8"}
+    places = {module: f"/usr/lib/python3.11/lib-dynload/{module}.cpython-311.so" for module in libraries}
+    needs = {module: f"/usr/lib/{name}.so" for module, name in libraries.items()}
+    host = {**nodes, "/usr/lib/python3.11/dbm.py": b"", **{places[module]: elf([os.path.basename(needs[module])]) for module in libraries},
+            **{path: elf() for path in needs.values()},
+            "/var/lib/dpkg/status": HOST["/var/lib/dpkg/status"] + b"\n\n" + status(stdlib, *libraries.values()),
+            f"/var/lib/dpkg/info/{stdlib}.list": "".join(f"{path}\n" for path in ["/usr/lib/python3.11/dbm.py", *places.values()]).encode(),
+            **{f"/var/lib/dpkg/info/{name}.list": f"{needs[module]}\n".encode() for module, name in libraries.items()}}
+    dummy, (bottom, uwsgi, extra, app), _remarks = built(SERVICE, host)
+    assert "/usr/lib/python3.11/dbm.py" in bottom
+    all_of_them = {*places.values(), *needs.values()}
+    assert not all_of_them & {*bottom, *uwsgi}
+    assert all_of_them & set(extra) == {kind[module] for module in wanted for kind in (places, needs)}
+    mounted = built({**SERVICE, "state": [{"path": "/srv/shop/code"}]}, host)[1][2]
+    assert set(places.values()) <= set(mounted)

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _host_stack
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _host_stack, _seams
 
 INI = "[uwsgi]\n# socket = /run/uw/%n.sock is the default\nmodule = app\nsocket = /run/uw/%n.sock\n"
 
@@ -28,7 +28,7 @@ def vassal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def stack(vassal: Path, seam: str = "/run/uw/shop.sock", **memory: Any) -> _host_stack.HostStack:
     service = {"name": "shop", "uwsgi": {"manager": {"kind": "emperor", "vassal": str(vassal)}}}
-    return _host_stack.of(service, seam, {"file": str(vassal), "token": "/run/uw/%n.sock", "line": 4, **memory})
+    return _host_stack.of(service, _seams.of({"name": "shop"}, seam), {"file": str(vassal), "token": "/run/uw/%n.sock", "line": 4, **memory})
 
 
 def look(path: Path) -> tuple[str, int, int]:
@@ -53,6 +53,9 @@ def test_there_and_back_leaves_no_trace(vassal: Path, tmp_path: Path) -> None:
     ["set_aside", "set_aside", "start_beside", "start_beside", "restore", "restore"],
     ["set_aside", "start_beside", "set_aside", "start_beside", "restore"],
     ["set_aside", "restore", "set_aside", "start_beside", "restore"],
+    ["set_aside", "keep_aside", "hold_place", "hold_place", "set_aside", "keep_aside",
+     "start_beside", "start_beside", "set_aside", "hold_place", "restore", "restore"],
+    ["set_aside", "hold_place", "restore", "set_aside", "hold_place", "start_beside", "restore"],
 ])
 def test_every_step_may_be_taken_again(vassal: Path, tmp_path: Path, steps: list[str]) -> None:
     before = look(vassal)
@@ -61,12 +64,31 @@ def test_every_step_may_be_taken_again(vassal: Path, tmp_path: Path, steps: list
     assert look(vassal) == before
 
 
+def test_who_writes_a_vassal_again_does_not_get_it_into_the_emperors_sight(vassal: Path, tmp_path: Path) -> None:
+    host = stack(vassal, str(tmp_path / "shop.sock"))
+    host.set_aside()
+    vassal.write_text(INI)  # before it has ended
+    host.keep_aside()
+    assert host.aside and not vassal.exists()
+    vassal.write_text(INI)
+    host.hold_place()
+    assert host.aside and os.listdir(vassal) == ["README"]
+    beside = vassal.parent / "new"
+    beside.write_text(INI)
+    with pytest.raises(IsADirectoryError):
+        os.rename(beside, vassal)  # as Puppet, Salt and Ansible write a file
+    with pytest.raises(IsADirectoryError):
+        vassal.write_text(INI)
+    assert not vassal.is_file() and Path(host.parked, "shop.ini").read_text() == INI
+
+
 def test_a_link_in_the_emperors_directory_stays_a_link(vassal: Path, tmp_path: Path) -> None:
     real = tmp_path / "available.ini"
     vassal.rename(real)
     vassal.symlink_to("../available.ini")
     host = stack(vassal, str(tmp_path / "shop.sock"))
     host.set_aside()
+    host.hold_place()
     real_text = look(real)
     host.restore()
     assert os.readlink(vassal) == "../available.ini"
@@ -100,6 +122,33 @@ def test_a_vassal_that_is_gone_is_said(vassal: Path, tmp_path: Path) -> None:
         stack(vassal, str(tmp_path / "shop.sock")).start_beside()
 
 
+def test_a_socket_unit_goes_and_comes_with_its_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(_host_stack.Unit, "drop_in", str(tmp_path / "service.d" / "50.conf"))
+    monkeypatch.setattr(_host_stack.Unit, "_socket_drop_in", str(tmp_path / "socket.d" / "50.conf"))
+    told: list[list[str]] = []
+    monkeypatch.setattr(_host_stack, "run", lambda argv: told.append(argv[1:]))
+    service = {"name": "shop", "uwsgi": {"manager": {"kind": "unit", "unit": "shop.service", "socket": "shop.socket"}}}
+    host = _host_stack.of(service, _seams.of(service, "/run/shop.sock"))
+    host.set_aside()
+    assert host.aside and told[-1] == ["stop", "--no-block", "shop.socket", "shop.service"]
+    for name in ("service.d", "socket.d"):
+        assert f"ConditionPathExists=!{tmp_path}/state/shop/in-container" in (tmp_path / name / "50.conf").read_text()
+    assert "[Service]" not in (tmp_path / "socket.d" / "50.conf").read_text()
+    host.start_beside()
+    assert told[-2:] == [["daemon-reload"], ["start", "--no-block", "shop.socket", "shop.service"]]
+    assert not host.aside and not (tmp_path / "service.d").exists() and not (tmp_path / "socket.d").exists()
+
+
 def test_an_untaught_manager_is_refused() -> None:
     with pytest.raises(WebstackError, match="service shop: its uWSGI is started by something unknown"):
-        _host_stack.of({"name": "shop", "uwsgi": {}}, "/run/shop.sock")
+        _host_stack.of({"name": "shop", "uwsgi": {}}, _seams.of({"name": "shop"}, "/run/shop.sock"))
+
+
+def test_a_drop_in_of_a_killed_run_is_not_taken_for_the_unit() -> None:
+    unit = "# /etc/systemd/system/two.service\n[Service]\nExecStart=/usr/bin/uwsgi --master \\\n  --socket /run/two.sock\n"
+    other = "\n# /etc/systemd/system/two.service.d/10-more.conf\n[Service]\nExecStart=\nExecStart=/usr/bin/uwsgi --socket /run/more.sock\n"
+    place = "/etc/systemd/system/two.service.d/50-webstack.conf"
+    ours = f"\n# {place}\n# Written by us.\n[Service]\nExecStart=\nExecStart=/usr/bin/uwsgi --socket /run/two.sock.host\n"
+    assert _host_stack.last_exec_start(unit + ours, place) == "ExecStart=/usr/bin/uwsgi --master    --socket /run/two.sock"
+    assert _host_stack.last_exec_start(unit + other + ours, place) == "ExecStart=/usr/bin/uwsgi --socket /run/more.sock"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 pytest.importorskip("docker")
 import docker.errors
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _engine
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.image import _image, _layers
 from ansible_collections.gantry.webstack.plugins.module_utils.image._hostfs import HostFs
@@ -29,14 +30,14 @@ COMPONENT = re.compile(r"webstack/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", fullmatch=True))
 def test_every_service_name_makes_a_name_that_docker_takes(name: str) -> None:
-    assert COMPONENT.fullmatch(_image.repository(name)), _image.repository(name)
+    assert COMPONENT.fullmatch(_engine.repository(name)), _engine.repository(name)
 
 
 @pytest.mark.parametrize(("name", "repository"), [
     ("shop", "webstack/shop"), ("Shop.v2", "webstack/shop.v2"), ("a_.b-", "webstack/a_b"), ("a--b", "webstack/a--b"),
 ])
 def test_names_stay_as_they_are_where_they_can(name: str, repository: str) -> None:
-    assert _image.repository(name) == repository
+    assert _engine.repository(name) == repository
 
 
 def test_settings_of_an_image() -> None:

@@ -91,7 +91,9 @@ def opened(path: str) -> BinaryIO:
 
 def test_a_file_that_grew_shrank_was_touched_or_went_is_noticed(tmp_path: Path) -> None:
     entry = on_disk(tmp_path / "log", b"x" * 3000)
-    _layers.measure("app", "x", [entry], opened)
+    read: list[int] = []
+    several = [entry, entry, Entry("/" + "d" * 100, "dir", 0o755), *(Entry(path, "link", 0o777, target="/f") for path in ("/" + "e" * 100, "/" + "é" * 55))]
+    assert _layers.measure("app", "x", several, opened, told=read.append).size == sum(read) == _layers.length(several)
     for change in (lambda: (tmp_path / "log").write_bytes(b"x" * 3001), lambda: (tmp_path / "log").write_bytes(b"x" * 10),
                    lambda: os.utime(tmp_path / "log", ns=(1, 1)), (tmp_path / "log").unlink):
         change()
@@ -137,7 +139,7 @@ def test_a_secret_is_found_wherever_the_chunks_end(before: bytes, secret: bytes,
     chunks = [data[start:end] for start, end in zip(places, [*places[1:], len(data)])]
     entry = Entry("/srv/settings.py", "file", 0o644)
     with pytest.raises(SecretFound) as found:
-        list(_layers._guarded(entry, chunks, {"the value of its secret KEY": secret, "another": b"\0" * 60}))
+        list(_layers.guarded(entry, chunks, {"the value of its secret KEY": secret, "another": b"\0" * 60}))
     assert str(found.value) == "the value of its secret KEY stands in /srv/settings.py, which would go into the image"
 
 

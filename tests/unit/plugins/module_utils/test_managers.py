@@ -164,3 +164,10 @@ def test_to_whom_things_are_given() -> None:
                                                                 5: ("service", "shop")}
     assert [item["command"] for item in shop["schedule"]] == ["/srv/shop/venv/bin/python x"]
     assert [item["kind"] for item in shop["workers"][1:]] == ["periodic", "at"]
+
+
+def test_chefs_run_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "first-boot.json"
+    path.write_text('{"run_list": ["recipe[web]",\n "role[base]"], "x": []}', encoding="utf-8")
+    monkeypatch.setattr(_managers.glob, "glob", lambda pattern: [str(path)] if pattern == "/etc/chef/*.json" else [])
+    assert _managers._chef([], []) == {"class": {"recipe[web]", "role[base]"}}

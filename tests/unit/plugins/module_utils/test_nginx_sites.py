@@ -54,6 +54,9 @@ class FakeNginx:
     def __init__(self, directory: Path, running: bool = True) -> None:
         self.directory, self.is_running, self.reloads, self.starts = directory, running, 0, 0
 
+    def container(self) -> str:
+        return ""
+
     def installed(self) -> bool:
         return True
 

@@ -76,11 +76,11 @@ def a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 commands: List[List[str]] = []
 
 
-def run_module(host: Path, text: str, check: bool = False, **more: Any) -> venvs.PythonVenvs:
+def run_module(host: Path, text: str, check: bool = False, deploy: bool = False, **more: Any) -> venvs.PythonVenvs:
     module = MagicMock()
     module.check_mode = check
     entry: Dict[str, Any] = {"name": "shop", "path": str(host / "venv"), "interpreter": None, "version": None, "owner": "root", "requirements": text}
-    module.params = {"venvs": [{**entry, **more}], "installer": "auto"}
+    module.params = {"venvs": [{**entry, **more}], "installer": "auto", "deploy": deploy}
     module.no_log_values = set()
     shell: Any = venvs.PythonVenvs(module)
     shell.run()
@@ -173,3 +173,9 @@ def test_a_service_in_a_container_is_left_alone(host: Path, monkeypatch: pytest.
     monkeypatch.setattr(_journal, "load", lambda name: MagicMock(runtime="container"))
     shell = run_module(host, "a==1\n")
     assert (shell.changed, shell.result["contained"], commands) == (False, ["shop"], [])
+
+
+def test_a_deployment_makes_what_the_next_image_needs(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_journal, "load", lambda name: MagicMock(runtime="container"))
+    shell = run_module(host, "a==1\n", deploy=True)
+    assert shell.result["changed_venvs"] == shell.result["contained"] == ["shop"] and (host / "venv/pyvenv.cfg").exists()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _nginx_tokens
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _nginx_text, _redact
 
 
@@ -75,11 +76,18 @@ def test_nginx_text_is_clean() -> None:
 
 def test_uwsgi_passes_follow_snippets_and_upstreams() -> None:
     text = NGINX.replace("log_format", "include /etc/nginx/conf.d/*.conf;\n    log_format")
-    assert _nginx_text.uwsgi_passes(text) == [("/run/shop.sock", "/", "shop.test"), ("127.0.0.1:9000", "/", "shop.test")]
+    assert _nginx_text.uwsgi_passes(text) == [("/run/shop.sock", "/", "shop.test", False, ""), ("127.0.0.1:9000", "/", "shop.test", False, "")]
+
+
+def test_passes_over_http_have_the_uri_that_replaces_the_location() -> None:
+    text = """# configuration file /etc/nginx/nginx.conf:
+    http { server { server_name a.test; location /app/ { proxy_pass http://127.0.0.1:8000/in/; } location /b { proxy_pass http://unix:/run/b.sock:/c; }
+    location /s { proxy_pass https://127.0.0.1:8443; } } }"""
+    assert _nginx_text.uwsgi_passes(text) == [("127.0.0.1:8000", "/app/", "a.test", True, "/in/"), ("/run/b.sock", "/b", "a.test", True, "/c")]
 
 
 def test_tokens_are_the_text() -> None:
-    assert "".join(token.text for token in _nginx_text.tokens(NGINX)) == NGINX
+    assert "".join(token.text for token in _nginx_tokens.tokens(NGINX)) == NGINX
 
 
 def test_a_map_s_values_are_masked_in_the_file_that_it_includes() -> None:

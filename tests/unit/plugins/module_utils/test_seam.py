@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _seam
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _seam, _seams
 
 # Recorded on Debian 12: a listener with one accepted connection and one that waits, one from nowhere, one in the abstract namespace.
 PROC_NET_UNIX = """\
@@ -40,6 +42,16 @@ def listener(path: Path) -> socket.socket:
     return sock
 
 
+def test_a_waiting_request_leads_nobody_to_its_server(tmp_path: Path) -> None:
+    path = tmp_path / "seam.sock"
+    with listener(path) as server, socket.socket(socket.AF_UNIX) as waiting, socket.socket(socket.AF_UNIX) as other:
+        waiting.connect(str(path))
+        assert _proc.Sockets().peer_path(os.fstat(other.fileno()).st_ino) == ""
+        accepted = server.accept()[0]
+        assert _proc.Sockets().peer_path(os.fstat(waiting.fileno()).st_ino) == str(path)
+        accepted.close()
+
+
 def test_the_kernel_shows_a_waiting_request_until_it_is_done(tmp_path: Path) -> None:
     path = tmp_path / "seam.sock"
     with listener(path) as server, socket.socket(socket.AF_UNIX) as client:
@@ -50,6 +62,24 @@ def test_the_kernel_shows_a_waiting_request_until_it_is_done(tmp_path: Path) -> 
         assert not _seam.drained(None, [str(path)], 0)
         accepted.close()
         assert _seam.drained(None, [str(path)], 1)
+
+
+ELSEWHERE = "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); time.sleep(60)"
+
+
+def test_a_request_to_a_listener_in_another_network_namespace_counts(tmp_path: Path) -> None:
+    path = tmp_path / "container.sock"
+    with subprocess.Popen(["unshare", "--net", sys.executable, "-c", ELSEWHERE, str(path)], stdout=subprocess.PIPE) as container:
+        try:
+            assert container.stdout is not None
+            if not container.stdout.readline():
+                pytest.skip("this machine gives no network namespace")
+            assert _seam.drained(container.pid, [str(path)], 0)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                assert not _seam.drained(container.pid, [str(path)], 0)
+        finally:
+            container.kill()
 
 
 def test_nobody_who_connects_while_the_seam_moves_is_refused(tmp_path: Path) -> None:
@@ -121,3 +151,28 @@ def test_only_directories_on_run_are_made_again(seam: str, directories: list[str
 def test_waiting_in_vain_says_for_what() -> None:
     with pytest.raises(WebstackError, match="service shop: the host's instance did not end within 0 s"):
         _seam.wait_for("service shop: the host's instance did not end", lambda: False, 0)
+
+
+def test_the_host_gets_a_shared_seam_back_by_one_rename(tmp_path: Path) -> None:
+    path = str(tmp_path / "uwsgi.sock")
+    seam = _seams.SocketSeam("shop", path)
+    with listener(tmp_path / "uwsgi.sock"), listener(tmp_path / "container.sock"):
+        inode = os.stat(path).st_ino
+        seam.keep()
+        for target, found in ((str(tmp_path / "container.sock"), False), (seam.way_back, True)):
+            seam.turn(target)
+            assert seam.lies_on(target) and (os.stat(path).st_ino == inode) is found
+            assert seam.host_is_up() and seam.lies_on_container()
+        seam.keep()  # a second run in the middle of it
+        seam.give_back()
+        assert os.lstat(path).st_ino == inode and not os.path.lexists(seam.way_back)
+
+
+def test_a_host_that_is_set_aside_has_one_name_only(tmp_path: Path) -> None:
+    seam = _seams.SocketSeam("shop", str(tmp_path / "uwsgi.sock"))
+    with listener(tmp_path / "uwsgi.sock"):
+        seam.keep()
+        seam.take(str(tmp_path / "container.sock"))
+        seam.unkeep()
+        seam.unkeep()
+        assert not os.path.lexists(seam.way_back) and not seam.host_is_up()

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.gantry.webstack.plugins.module_utils.common import _connection
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _uwsgi_client as client
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -176,14 +177,14 @@ def test_silence(tmp_path: Path) -> None:
         waiting.wait(5)
 
     with serving(tmp_path / "s", answer) as address:
-        with pytest.raises(client.UwsgiTimeout, match=r"no complete answer within 0\.2 seconds"):
+        with pytest.raises(_connection.UwsgiTimeout, match=r"no complete answer within 0\.2 seconds"):
             client.request(address, PARAMS, timeout=0.2)
         waiting.set()
 
 
 def test_nobody_there(tmp_path: Path) -> None:
-    with pytest.raises(client.UwsgiConnectError, match="accepts no connection: No such file"):
+    with pytest.raises(_connection.UwsgiConnectError, match="accepts no connection: No such file"):
         client.request(str(tmp_path / "none"), PARAMS)
     with pytest.raises(client.UwsgiError, match="neither a UNIX socket's path nor HOST:PORT"):
         client.request("nonsense", PARAMS)
-    assert not client.is_listening(str(tmp_path / "none"))
+    assert not _connection.is_listening(str(tmp_path / "none"))

@@ -14,15 +14,15 @@ import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _releases
+from ansible_collections.gantry.webstack.plugins.module_utils.install import _emperor, _own_files, _releases, _vassal_watch, _vassals_look
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _uwsgi_vassals as vassals
 from ansible_collections.gantry.webstack.plugins.module_utils.install._own_files import MARK
 
 
 def test_secrets_are_never_told() -> None:
     text = "[uwsgi]\nenv = A=open\n; Secrets follow.\nenv = B=hidden\nenv = C=hidden=too\n"
-    assert vassals.censored(text) == "[uwsgi]\nenv = A=open\n; Secrets follow.\nenv = B=(secret)\nenv = C=(secret)\n"
-    assert vassals.censored("[uwsgi]\nenv = A=open\n") == "[uwsgi]\nenv = A=open\n"
+    assert _vassals_look.censored(text) == "[uwsgi]\nenv = A=open\n; Secrets follow.\nenv = B=(secret)\nenv = C=(secret)\n"
+    assert _vassals_look.censored("[uwsgi]\nenv = A=open\n") == "[uwsgi]\nenv = A=open\n"
 
 
 @pytest.mark.parametrize(("workers", "watched", "newer"), [
@@ -30,7 +30,7 @@ def test_secrets_are_never_told() -> None:
     ({1: 10.0, 2: 100.0}, {"/a": 50.0}, []), ({}, {"/a": 50.0}, []),
 ])
 def test_who_runs_something_older(workers: Dict[int, float], watched: Dict[str, float], newer: List[str]) -> None:
-    assert vassals.runs_older(workers, watched) == newer
+    assert _vassals_look.runs_older(workers, watched) == newer
 
 
 def test_the_emperor_sees_every_change(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_the_emperor_sees_every_change(tmp_path: Path) -> None:
     known = file.stat().st_mtime
     vassals._touch(str(file))
     assert int(file.stat().st_mtime) > int(known)
-    assert vassals._changed_at(str(file)) <= time.time()
+    assert _vassals_look._changed_at(str(file)) <= time.time()
 
 
 @pytest.fixture(name="host")
@@ -47,14 +47,16 @@ def a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host below tmp_path whose emperor is never asked."""
     monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(_paths, "LOG_DIR", str(tmp_path / "log"))
-    for name in ("EMPEROR_WRAPPER", "LOGROTATE", "LOG_REOPEN", "EMPEROR_STATS"):
+    for name in ("EMPEROR_WRAPPER", "LOGROTATE", "LOG_REOPEN", "EMPEROR_STATS", "OTHER_EMPEROR"):
         monkeypatch.setattr(_paths, name, str(tmp_path / name.lower()))
-    monkeypatch.setattr(vassals._processes, "main_pid", lambda unit: 10)
-    monkeypatch.setattr(vassals._processes, "processes", dict)
+    monkeypatch.setattr(vassals._uwsgi_wrapper, "run", lambda argv: None)
+    monkeypatch.setattr(_vassals_look._processes, "main_pid", lambda unit: 10)
+    monkeypatch.setattr(_vassals_look._processes, "processes", dict)
     monkeypatch.setattr(vassals.grp, "getgrnam", lambda name: MagicMock(gr_gid=os.getgid()))
     monkeypatch.setattr(vassals.pwd, "getpwnam", lambda name: MagicMock(pw_uid=os.getuid()))
-    monkeypatch.setattr(vassals, "is_listening", lambda socket: True)
-    monkeypatch.setattr(_emperor, "await_all", lambda watches, emperor, timeout: None)
+    for room in (vassals, _vassals_look):
+        monkeypatch.setattr(room, "is_listening", lambda socket: True)
+    monkeypatch.setattr(_vassal_watch, "await_all", lambda watches, emperor, timeout: None)
     monkeypatch.setattr(_emperor, "find_vassal", lambda name, emperor, seen: None)
     monkeypatch.setattr(vassals._own_files, "Target", lambda text, mode=0o644, uid=0, gid=0: real_target(text, mode, os.getuid(), os.getgid()))
     (tmp_path / "vassals").mkdir()
@@ -98,13 +100,13 @@ def test_written_then_removed_without_telling_a_secret(host: Path) -> None:
 
 def test_a_vassal_that_does_not_answer_is_put_back(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(host, shop="[uwsgi]\nold = 1\n")
-    answers = iter([_emperor.refusal("shop", _emperor.Problem("it does not answer", "Traceback x"))])
+    answers = iter([_vassal_watch.refusal("shop", _vassal_watch.Problem("it does not answer", "Traceback x"))])
 
-    def refuse(watches: List[_emperor.Watch], emperor: int, timeout: float) -> None:
+    def refuse(watches: List[_vassal_watch.Watch], emperor: int, timeout: float) -> None:
         for error in answers:
             raise error
 
-    monkeypatch.setattr(_emperor, "await_all", refuse)
+    monkeypatch.setattr(_vassal_watch, "await_all", refuse)
     with pytest.raises(WebstackError, match="^service shop: it does not answer; everything was put back") as caught:
         run(host, shop="[uwsgi]\nnew = 1\n", second="[uwsgi]\n")
     assert caught.value.details["traceback"] == "Traceback x"
@@ -123,7 +125,7 @@ def test_an_environment_that_is_not_there_is_named(host: Path) -> None:
 def test_what_does_not_load_never_replaces_what_serves(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(host, shop="[uwsgi]\nold = 1\n")
     monkeypatch.setattr(_emperor, "find_vassal", lambda name, emperor, seen: _emperor.Vassal(11, {12: time.time() + 9}))
-    monkeypatch.setattr(_emperor, "try_out", lambda binary, content, timeout: _emperor.Problem("its application does not load: E", ""))
+    monkeypatch.setattr(_vassal_watch, "try_out", lambda binary, content, timeout: _vassal_watch.Problem("its application does not load: E", ""))
     with pytest.raises(WebstackError, match="^service shop: its application does not load: E; nothing was changed, the running one still serves$"):
         run(host, shop="[uwsgi]\nnew = 1\n")
     assert "old" in (host / "vassals" / "shop.ini").read_text()
@@ -174,17 +176,37 @@ def test_a_release_that_is_not_healthy_goes_back(host: Path, monkeypatch: pytest
     staged(host)
     monkeypatch.setattr(_emperor, "find_vassal", lambda name, emperor, seen: _emperor.Vassal(11, {12: 1.0}))
     tried: List[str] = []
-    monkeypatch.setattr(_emperor, "try_out", lambda binary, content, timeout: tried.append(content))
-    answers = iter([_emperor.refusal("shop", _emperor.Problem("GET / answers 503, not 200", "said"))])
+    monkeypatch.setattr(_vassal_watch, "try_out", lambda binary, content, timeout: tried.append(content))
+    answers = iter([_vassal_watch.refusal("shop", _vassal_watch.Problem("GET / answers 503, not 200", "said"))])
 
-    def refuse(watches: List[_emperor.Watch], emperor: int, timeout: float) -> None:
+    def refuse(watches: List[_vassal_watch.Watch], emperor: int, timeout: float) -> None:
         for error in answers:
             raise error
 
-    monkeypatch.setattr(_emperor, "await_all", refuse)
+    monkeypatch.setattr(_vassal_watch, "await_all", refuse)
     text = "[uwsgi]\nchdir = %s\n" % (host / "srv/current")
     with pytest.raises(WebstackError, match="503, not 200; everything was put back, with release one of shop, and serves again$") as caught:
         run(host, shop=text)
     assert caught.value.details["former_releases"] == {"shop": "one"} and caught.value.details["log"] == "said"
     assert os.readlink(host / "srv/current") == "releases/one"
     assert "chdir = %s\n" % (host / "srv/releases/two") in tried[0]
+
+
+def test_a_vassal_goes_first_when_another_takes_its_port() -> None:
+    def stale(path: str, text: str) -> _own_files.Change:
+        return _own_files.Change(path, _own_files.Target(text, 0o640, 0, 0), None)
+
+    old = stale("/v/old.ini", "[uwsgi]\nsocket = 127.0.0.1:3031\n")
+    spare = stale("/v/spare.ini", "[uwsgi]\nsocket = 127.0.0.1:3032\nstats = /run/old/stats.sock\n")
+    path = stale("/v/path.ini", "[uwsgi]\nsocket = /run/uwsgi/shop/uwsgi.sock\n")
+    wanted = ["[uwsgi]\nsocket = /run/uwsgi/shop/uwsgi.sock\nhttp = 127.0.0.1:3031,foo\n"]
+    assert vassals.in_the_way_of([old, spare, path], wanted) == [old]
+    assert vassals.in_the_way_of([old, spare, path], []) == []
+
+
+def test_a_port_is_free_before_its_next_vassal_is_written(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(host, old="[uwsgi]\nsocket = 127.0.0.1:3031\n")
+    there: List[bool] = []
+    monkeypatch.setattr(_vassal_watch, "await_all", lambda watches, emperor, timeout: there.append((host / "vassals/old.ini").exists()))
+    run(host, new="[uwsgi]\nsocket = 127.0.0.1:3031\n")
+    assert there == [False]

@@ -66,7 +66,7 @@ def commands_that_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[L
 def run(check: bool = False, changed: List[str] = (), **more: Any) -> webapp_commands.WebappCommands:  # type: ignore[assignment]
     module = MagicMock()
     module.check_mode = check
-    module.params = {"services": [{**SERVICE, **more}], "changed": list(changed)}
+    module.params = {"services": [{**SERVICE, **more}], "changed": list(changed), "deploy": False}
     shell: Any = webapp_commands.WebappCommands(module)
     shell.run()
     return shell

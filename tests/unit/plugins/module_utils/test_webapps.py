@@ -54,7 +54,7 @@ def service(host: Path, code: bool = True, sent: bool = True, **more: Any) -> Di
 def run(services: List[Dict[str, Any]], check: bool = False, secrets: Optional[Dict[str, Any]] = None) -> webapps.Webapps:
     module = MagicMock()
     module.check_mode = check
-    module.params = {"services": services, "secrets": {"shop": {"key": "hidden"}} if secrets is None else secrets, "socket_group": "www-data"}
+    module.params = {"services": services, "secrets": {"shop": {"key": "hidden"}} if secrets is None else secrets, "socket_group": "www-data", "deploy": False}
     shell: Any = webapps.Webapps(module)
     shell.run()
     return shell

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils import urls
 
 from ansible_collections.gantry.webstack.plugins.plugin_utils import archives
 
@@ -25,7 +26,7 @@ def test_a_url_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return contextlib.closing(io.BytesIO(b"tree"))
 
     monkeypatch.setattr(archives, "cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr(archives, "open_url", open_url)
+    monkeypatch.setattr(urls, "open_url", open_url)
     tree = {"version": "3.12.4", "url": "https://me:secret@host/a.tar.gz"}
     assert [archives.find(tree, SHA, "/").read_bytes() for _time in range(3)] == [b"tree"] * 3
     assert asked == ["https://me:secret@host/a.tar.gz"]

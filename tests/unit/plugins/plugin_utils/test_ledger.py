@@ -98,7 +98,7 @@ http {
     assert made["shop.test / -> /srv/"] == {"kind": "location", "what": "shop.test / -> /srv/", "status": "converted", "service": "shop",
                                             "evidence": place + "3; goes on to = /app", "url": "http://shop.test/"}
     assert made["shop.test ~ ^/v[0-9] -> /srv"]["url"] == "http://shop.test/v0"
-    assert made["stream server on 5433 (5433)"]["evidence"] == place + "1"
+    assert made["stream server on 5433"]["evidence"] == place + "1"
     assert made["stream server on 5433 * -> proxy_pass 127.0.0.1:5432"]["status"] == "external"
     assert [entry["evidence"] for entry in made.values() if "no request" in entry["evidence"]] == [
         f"{place}4; no request reaches it: shop.test at 80 is the server's at {place}3"]
@@ -132,7 +132,7 @@ http {
     ("unit", "puppet-run.service", "kept", {}),
     ("timer", "puppet-run.timer (hourly)", "kept", {}),
     ("cron", "@daily shop a", "converted", {"service": "shop"}),
-    ("cron", "@daily shop b", "kept", {"service": "shop"}),
+    ("cron", "@daily shop b", "converted", {"service": "shop"}),
     ("cron", "@weekly root c", "external", {}),
     ("at", "at 2030-01-01 00:00 root d", "unexplained", {}),
     ("app server", "api: gunicorn x", "kept", {"app_server": "api"}),

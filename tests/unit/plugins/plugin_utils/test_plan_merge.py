@@ -94,3 +94,10 @@ def test_what_may_be_secret_is_not_shown() -> None:
     told = merge({}, site, {"auth": {"users": [{"name": "u", "hash": "other"}]}}).conflicts[0].told()
     assert "canary" not in str(told) and "other" not in str(told)
     assert "canary" not in str([edit.told() for edit in merge({}, {"nginx": site}, {}).edits])
+
+
+def test_where_a_service_runs_is_nobody_s_edit_in_a_plan_without_a_base() -> None:
+    mine, new = ({"services": [{"name": "shop", "runtime": runtime, "health": health}]} for runtime, health in (("host", 1), ("container", 2)))
+    merged = merge({}, mine, new)
+    assert merged.plan == {"services": [{"name": "shop", "runtime": "container", "health": 1}]}
+    assert [place(edit.path) for edit in merged.conflicts] == ["services[shop].health"]

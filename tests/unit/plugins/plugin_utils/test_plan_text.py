@@ -122,7 +122,7 @@ def test_a_plan_with_notes() -> None:
     update = plan_file.update(plan, None, None)
     first, *rest = update.text.splitlines()
     assert first == "# yaml-language-server: $schema=plan.schema.json" and rest[2] == "---"
-    assert model.loads(update.text, "x") == plan and update.text.count("# discover: convert refuses this service") == 2
+    assert model.loads(update.text, "x") == plan and update.text.count("# discover: convert refuses this service") == 1
     assert "# discover: nobody could say" in update.text and "# discover: names and places" in update.text
     again = plan_file.update(plan, update.text + "# mine\n", update.text)
     assert again.text == update.text + "# mine\n" and again.edits == again.conflicts == []

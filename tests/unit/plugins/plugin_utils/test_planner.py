@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gantry.webstack.plugins.plugin_utils import model, planner, report
+from ansible_collections.gantry.webstack.tests.unit.argument_specs import resolved
 
 RECORDED = json.loads((Path(__file__).parents[2] / "fixtures" / "evidence" / "bookworm.json").read_text(encoding="utf-8"))
 
@@ -34,12 +35,14 @@ def test_a_recorded_host() -> None:
     plan = planner.plan("web1", RECORDED)
     services = {service["name"]: service for service in plan["services"]}
     assert list(services) == ["blog", "calc", "wiki"]
-    assert {name: service["fit"]["verdict"] for name, service in services.items()} == {"blog": "remarks", "calc": "blocked", "wiki": "blocked"}
+    assert {name: service["fit"]["verdict"] for name, service in services.items()} == {"blog": "remarks", "calc": "ready", "wiki": "blocked"}
     assert services["blog"]["uwsgi"]["socket"] == "/run/uwsgi-emp/blog.sock"
     assert services["blog"]["uwsgi"]["manager"] == {"kind": "emperor", "unit": "emperor.service", "vassal": "/etc/emperor/blog.ini"}
     assert [site["location"] for site in services["blog"]["nginx"]["sites"]] == ["/blog/", "/"]
     assert services["wiki"]["state"][0]["path"] == "/opt/wiki/src/uploads"
     assert services["wiki"]["secrets"] == [{"name": "WIKI_PASSWORD", "source": "envfile:/etc/wiki/env"}]
+    secrets = plan["edge"].pop("secrets")
+    assert {"name": "BLOG_TOKEN", "source": "file:/etc/nginx/sites-enabled/all.conf"} in secrets
     assert plan["edge"] == {"version": "1.22.1", "binary": "/usr/sbin/nginx", "config": "/etc/nginx/nginx.conf", "user": "www-data", "group": "www-data"}
     assert [item["what"] for item in plan["unexplained"] if item["kind"] != "location"] == ["0 3 * * * root /usr/local/bin/nobody-knows"]
     dead = [item["what"] for item in plan["unexplained"] if item["kind"] == "location"]
@@ -73,11 +76,15 @@ def test_a_socket_that_is_given_is_told_once() -> None:
      "and its own configuration open its socket, then run discover again"),
     ({"warnings": ["/x.ini: a nested value of a"]}, "its configuration is not understood: /x.ini: a nested value of a"),
     ({"python": {"patched": []}}, None),
-    ({"sockets": []}, "it has no socket of the uwsgi protocol"),
+    ({"sockets": []}, "it has no socket of the uwsgi protocol or of http"),
     ({"sockets": [{"address": "/run/other.sock", "problem": ""}]}, "no nginx location leads to its socket /run/other.sock"),
     ({"sockets": [{"address": "127.0.0.1:9999", "problem": ""}]}, "no nginx location leads to its socket 127.0.0.1:9999"),
     ({"options": [["http-socket", ":8080"]]}, "its uWSGI opens more than its socket: option http-socket"),
-    ({"workers": [{"kind": "mule", "what": "mule = true", "evidence": "/x.ini"}]}, "its uWSGI runs more than web requests: mule = true"),
+    ({"workers": [{"kind": "attach-daemon", "what": "smart-attach-daemon = /x.pid x", "evidence": "/x.ini"}]},
+     "its uWSGI runs more than web requests: smart-attach-daemon = /x.pid x; it goes on without its uWSGI, or runs before its application"),
+    ({"workers": [{"kind": "spooler", "what": "spooler = spool", "evidence": "/x.ini"}]},
+     "its uWSGI runs more than web requests: spooler = spool; its directory is not absolute"),
+    ({"workers": [{"kind": "mule", "what": "mule = true", "evidence": "/x.ini"}]}, None),
     ({"hidden_options": ["dbpass"]}, "its option dbpass holds a secret value, which a plan cannot carry; move it to env or a file"),
     ({"schedule": [{"source": "/etc/cron.d/x", "when": "@daily", "user": "blog", "command": "x --token ***"}]},
      "the line in /etc/cron.d/x holds a secret value; move it to a file"),
@@ -92,10 +99,56 @@ def test_blocked(changes: dict[str, Any], reason: str | None) -> None:
         assert found["verdict"] == "blocked" and reason in found["reasons"]
 
 
-def test_a_tcp_seam_is_blocked() -> None:
-    data = evidence(sockets=[{"address": "127.0.0.1:9000", "problem": ""}])
-    data["nginx"]["text"] = data["nginx"]["text"].replace("unix:/run/uwsgi-emp/blog.sock", "127.0.0.1:9000")
-    assert "nginx reaches it at 127.0.0.1:9000; only the path of a UNIX socket can be taken over" in planner.plan("w", data)["services"][0]["fit"]["reasons"]
+def at(address: str, directives: str, **facts: Any) -> dict[str, Any]:
+    """The blog as a service that listens at ``address``, with other directives in place of its uwsgi_pass."""
+    data = evidence(sockets=[{"address": address, "problem": "", **facts}])
+    data["nginx"]["text"] = data["nginx"]["text"].replace("uwsgi_pass unix:/run/uwsgi-emp/blog.sock;", directives)
+    return data
+
+
+def test_a_tcp_seam_is_ready() -> None:
+    service = planner.plan("w", at("127.0.0.1:9000", "uwsgi_pass 127.0.0.1:9000;"))["services"][0]
+    assert service["fit"] == {"verdict": "ready"} and service["uwsgi"]["socket"] == "127.0.0.1:9000" and "protocol" not in service["uwsgi"]
+
+
+def test_an_http_seam_says_how_it_is_asked() -> None:
+    data = at(":8000", "proxy_set_header X-Real-IP $remote_addr; proxy_pass http://localhost:8000/in/;", protocol="http")
+    data["instances"][0]["options"].append(["http-socket", ":8000"])
+    service = planner.plan("w", data)["services"][0]
+    assert service["uwsgi"]["protocol"] == "http"
+    assert service["nginx"]["sites"][0]["params"] == {"Host": "localhost:8000", "X-Real-IP": "$remote_addr"}
+    assert service["nginx"]["sites"][0]["uri"] == "/in/"
+    assert service["fit"] == {"verdict": "remarks", "reasons": [
+        "it listens at :8000 for more than nginx; who asks it there finds nobody while it is converted"]}
+
+
+@pytest.mark.parametrize(("address", "directives", "reason"), [
+    ("127.0.0.1:9000", "set $to 127.0.0.1:9000; uwsgi_pass $to;", "nginx reaches 127.0.0.1:9000 through a variable"),
+    ("@blog", "uwsgi_pass unix:@blog;", "nginx reaches it at @blog; an abstract socket cannot be taken over"),
+    ("127.0.0.1:9000", "uwsgi_pass 10.0.0.9:9000;", "no nginx location leads to its socket 127.0.0.1:9000"),
+    ("127.0.0.1:9000", "proxy_pass http://127.0.0.1:9000;", "no nginx location leads to its socket 127.0.0.1:9000"),
+])
+def test_what_nginx_cannot_be_led_from_is_blocked(address: str, directives: str, reason: str) -> None:
+    found = planner.plan("w", at(address, directives))["services"][0]["fit"]
+    assert found["verdict"] == "blocked" and any(text.startswith(reason) for text in found["reasons"]), found
+
+
+def test_a_socket_unit_s_service_is_ready_by_way_of_nginx() -> None:
+    data = at("/run/a/b.sock", "uwsgi_pass unix:/run/a/b.sock;")
+    data["instances"][0]["manager"] = {"kind": "unit", "unit": "b.service", "vassal": "", "socket": "b.socket"}
+    service = planner.plan("w", data)["services"][0]
+    assert service["fit"] == {"verdict": "ready"} and service["uwsgi"]["manager"] == {"kind": "unit", "unit": "b.service", "socket": "b.socket"}
+    data["nginx"]["text"] = data["nginx"]["text"].replace("uwsgi_pass unix:/run/a/b.sock;", "set $to unix:/run/a/b.sock; uwsgi_pass $to;")
+    found = planner.plan("w", data)["services"][0]["fit"]
+    assert found["verdict"] == "blocked" and found["reasons"][0].startswith("nginx reaches /run/a/b.sock through a variable"), found
+
+
+def test_a_manager_of_nginx_s_file_blocks_a_tcp_seam() -> None:
+    data = at("127.0.0.1:9000", "uwsgi_pass 127.0.0.1:9000;")
+    path = planner.plan("w", data)["services"][0]["nginx"]["sites"][0]["file"]
+    data["managed"] = [{"by": "Ansible", "path": path}]
+    found = planner.plan("w", data)["services"][0]["fit"]
+    assert found["verdict"] == "blocked" and f"Ansible manages {path}, in which nginx has to be led elsewhere" in found["reasons"][0]
 
 
 def test_a_shared_upstream_is_blocked() -> None:
@@ -106,7 +159,10 @@ def test_a_shared_upstream_is_blocked() -> None:
 
 @pytest.mark.parametrize(("changes", "remark"), [
     ({"workers": [{"kind": "timer", "what": "x.timer", "evidence": "/etc/systemd/system/x.timer"}]}, "x.timer uses its user, code or venv"),
-    ({"schedule": [{"source": "/var/spool/cron/crontabs/blog", "when": "@daily", "user": "blog", "command": "x"}]}, "is a user's own crontab"),
+    ({"schedule": [{"source": "/var/spool/cron/crontabs/blog", "when": "@daily", "user": "blog", "command": "x 100%"}]},
+     "stays on the host, for it has an unescaped %"),
+    ({"workers": [{"kind": "unit", "what": "x.service", "runs": "x", "user": "root", "evidence": "e"}]},
+     "x.service uses its user, code or venv and stays on the host, for it runs as root (e)"),
     ({"secrets_in_source": [{"name": "SECRET_KEY", "file": "/x.py"}]}, "/x.py holds a secret value (SECRET_KEY)"),
     ({"state": [{"path": "/srv/blog/app", "evidence": "e"}]}, "its state lies in the code directory"),
     ({"state": [{"path": "/srv/blog", "evidence": "e"}]}, "holds the code directory too"),
@@ -192,7 +248,8 @@ def test_a_host_without_anything_that_serves() -> None:
 ])
 def test_what_a_manager_writes_is_told(manager: dict[str, Any]) -> None:
     found = planner.plan("w", {**evidence(), **manager})["services"][0]["fit"]
-    assert found["reasons"] == ["puppet manages /etc/emperor/blog.ini: tell it before convert, or it may bring back what is set aside"]
+    assert found["reasons"] == ["puppet manages /etc/emperor/blog.ini: tell it before convert, or it tries to bring back what is set aside "
+                                "(a directory has the vassal's name meanwhile: puppet complains of it, or writes into it, and starts nothing)"]
 
 
 def test_the_summary_fits_a_screen() -> None:
@@ -206,3 +263,10 @@ def test_the_summary_fits_a_screen() -> None:
     lines = planner.summary(many, [{"what": "x" * 300, "next": "2030-01-01 00:00"}])
     assert len(lines) <= 24 and all(len(line) < 175 for line in lines)
     assert any(line.startswith("  and 108 more: ") for line in lines)
+
+
+def test_every_key_of_a_list_in_a_definition_has_its_place() -> None:
+    lists = {name: resolved(value) for name, value in model.schema()["$defs"]["service"]["properties"].items()}
+    for name in ("secrets", "state", "files", "workers", "schedule", "needs", "system_packages"):
+        item = dict.fromkeys(resolved(lists[name]["items"]).get("properties", {}), "x")
+        assert planner._ordered([item]) == [item], name

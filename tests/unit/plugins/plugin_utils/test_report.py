@@ -97,7 +97,8 @@ def test_listen_lines() -> None:
 
 def test_what_convert_will_do() -> None:
     services = {service["name"]: service for service in plan()["services"]}
-    assert convert_steps.steps(services["calc"]) == []
+    assert convert_steps.steps(services["wiki"]) == []
+    assert "in the container until then" in dict(convert_steps.steps(services["calc"]))["Let the rest begin"]
     told = dict(convert_steps.steps(services["blog"]))
     assert list(told)[:4] == ["Harvest the image", "Start a candidate", "Prove it equal", "Switch the socket"]
     assert "/run/uwsgi-emp/blog.sock" in told["Switch the socket"] and "/etc/emperor/blog.ini" in told["Set the host's process aside"]

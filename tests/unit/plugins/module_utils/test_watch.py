@@ -1,0 +1,85 @@
+# Copyright: gantry.webstack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a watch takes for worse, and what it lets pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _watch
+
+LIMITS = _watch.Limits(errors=1.0, p99=2.0)
+LINE = '10.0.0.9 - - [25/Nov/2026:02:00:00 +0000] "POST /sign HTTP/1.1" %d 12 "-" "curl/8"\n'
+
+
+def tally(total: int = 0, errors: int = 0, times: "list[float] | None" = None) -> _watch.Tally:
+    found = _watch.Tally()
+    found.total, found.errors, found.times = total, errors, [_watch.Time(0, seconds, -9.0) for seconds in times or []]
+    return found
+
+
+@pytest.mark.parametrize(("host", "container", "before", "now", "told"), [
+    (tally(100), tally(100), tally(1000, 2), tally(100), None),
+    (tally(100), tally(100, 2), tally(), tally(), None),  # few
+    (tally(100), tally(100, 5), tally(), tally(), "5 of 100 test requests failed in the container, 0 of 100 on the host"),
+    (tally(100, 5), tally(100, 5), tally(), tally(), None),  # as bad as it was
+    (tally(100), tally(100), tally(1000, 50), tally(200, 11), None),  # 5 % before, 5.5 % now
+    (tally(100), tally(100), tally(1000, 0), tally(200, 5), "2.5 % of 200 requests failed, 0.0 % before"),
+    (tally(99, 0, [0.010] * 99), tally(99, 0, [0.010] * 94 + [0.2] * 5), tally(), tally(),
+     "5 of 99 answers of the container took more than 30 ms, the host's p99 is 10 ms"),
+    (tally(99, 0, [0.010] * 99), tally(99, 0, [0.010] * 95 + [0.2] * 4), tally(), tally(), None),  # chance
+    (tally(999, 0, [0.010] * 999), tally(999, 0, [0.010] * 970 + [0.2] * 29), tally(), tally(),
+     "29 of 999 answers of the container took more than 30 ms, the host's p99 is 10 ms"),
+    (tally(99, 0, [0.010] * 99), tally(99, 0, [0.029] * 99), tally(), tally(), None),  # less than scheduling may cost
+    (tally(99, 0, [0.1] * 99), tally(99, 0, [0.15] * 99), tally(), tally(), None),  # less than the factor
+    (tally(9, 0, [0.01] * 9), tally(9, 0, [0.9] * 9), tally(), tally(), None),  # too few to tell
+])
+def test_what_got_worse(host: _watch.Tally, container: _watch.Tally, before: _watch.Tally, now: _watch.Tally, told: "str | None") -> None:
+    assert _watch.verdict(host, container, before, now, LIMITS) == told
+
+
+def test_a_container_that_hangs_is_seen_before_it_has_answered() -> None:
+    host, container = tally(30, 0, [0.01] * 30), tally(20, 0, [0.01] * 20)
+    container.asked = dict.fromkeys(range(6), (0, 5.0))
+    assert _watch.verdict(host, container, tally(), tally(), LIMITS, 5.1) is None
+    assert str(_watch.verdict(host, container, tally(), tally(), LIMITS, 5.5)).startswith("6 of the last 6 answers of the container took more than 2 times")
+    container.times += [_watch.Time(0, 0.01, 5.4)] * 6
+    assert _watch.verdict(host, container, tally(), tally(), LIMITS, 5.5) is None  # a moment
+    assert _watch.verdict(host, container, tally(), tally(), LIMITS, 8.5) is not None
+    host.asked = {9: (0, 5.0)}  # slow too
+    assert _watch.verdict(host, container, tally(), tally(), LIMITS, 8.5) is None
+
+
+def test_slow_pages_hide_no_container_that_hangs() -> None:
+    host = tally(30, 0, [0.01] * 30)
+    host.times += [_watch.Time(1, 2.0, 4.0), _watch.Time(1, 2.01, 5.0)]
+    container = tally()
+    container.times = [_watch.Time(0, 0.3, 5.0)] * 6 + [_watch.Time(1, 2.3, 5.0), _watch.Time(2, 9.0, 5.0)]  # the host has not answered the last one yet
+    assert str(_watch.verdict(host, container, tally(), tally(), LIMITS, 5.5)).startswith("6 of the last 7 answers")
+
+
+def test_a_log_is_followed_through_its_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(LINE % 200)
+    log = _watch.Log(str(path), [LINE % 200, LINE % 500, "nothing that is known"])
+    assert (log.before.total, log.before.errors) == (2, 1)
+    with path.open("a") as handle:
+        handle.write((LINE % 502) + (LINE % 200)[:30])
+    log.read()
+    assert (log.now.total, log.now.errors) == (1, 1)
+    with path.open("a") as handle:
+        handle.write((LINE % 200)[30:])
+    log.read()
+    path.rename(tmp_path / "access.log.1")
+    log.read()
+    path.write_text(LINE % 503)
+    log.read()
+    assert (log.now.total, log.now.errors) == (3, 2)
+
+
+def test_a_service_without_a_log_is_watched_all_the_same() -> None:
+    log = _watch.Log(None, [])
+    log.read()
+    assert log.now.total == 0
