@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,8 +23,20 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
     return found
 
 
+@pytest.fixture(scope="session")
+def begun() -> list[tuple[float, str]]:
+    """When each test began (epoch seconds), and its name."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def begins(begun: list[tuple[float, str]], request: pytest.FixtureRequest) -> None:
+    """Note this test."""
+    begun.append((time.time(), request.node.name))
+
+
 @pytest.fixture(scope="session", autouse=True)
-def load(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def load(host: Host, begun: list[tuple[float, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A steady load from the first test to the last; not one of its requests may fail."""
     directory = tmp_path_factory.mktemp("load")
     address = subprocess.run(["docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", host.container],
@@ -32,7 +47,10 @@ def load(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     yield
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[0]
-    assert process.returncode == 0, said
+    records = map(json.loads, (directory / "load.jsonl").read_text(encoding="utf-8").splitlines())
+    failed = [f"{record['service']} {record['kind']} in {begun[max(bisect.bisect(begun, (record['at'], '')) - 1, 0)][1]}: {record['error']}"
+              for record in records if record["error"]]
+    assert process.returncode == 0, "\n".join([said, *failed[:5]])
 
 
 @pytest.fixture

@@ -403,12 +403,11 @@ class SwitchModule(WebstackModule):
         if target == _journal.CONTAINER:
             self._refuse_side_by_side(frozen)
             self._each(moves, lambda m: m.begin())
-            refused = self._watch(moves, self.params["canary"], self.params["canary_seconds"])
+            refused = self._canary(moves)
             self._each(moves, lambda m: m.await_lull(), lambda m: m.keep_across_boots(edge))
-            if self.params["watch"]:
-                self._each(moves, lambda m: m.seam.keep())  # the host's listener has to have a name for as long as both sides are asked
+            watches = self._watches(moves, self.params["watch"])  # made before the switch: nobody waits for a look while they are
             self._each(moves, lambda m: m.take_seam())
-            refused += self._watch(moves, 100, self.params["watch"])
+            refused += self._watch(moves, watches, 100, self.params["watch"])
             self._each(moves, lambda m: m.schedule(target), lambda m: m.move_workers(target), lambda m: m.drain_host(drain),
                        lambda m: m.settle_host(drain), lambda m: m.stop_host(), lambda m: m.await_host_stopped(), lambda m: m.end_former(drain),
                        lambda m: m.release(), lambda m: m.done(self.params["keep_images"]))
@@ -428,12 +427,17 @@ class SwitchModule(WebstackModule):
 
     def _back(self, moves: List[Move]) -> List[str]:
         """Move to the host; sentences about what could not."""
-        drain, timeout = self.params["drain_timeout"], self.params["timeout"]
         frozen = [move for move in moves if _frozen.applies(move, _journal.HOST)]
-        self._each([move for move in moves if move not in frozen], lambda m: m.end_leaving(drain), lambda m: m.hold_back(drain), lambda m: m.start_host(),
-                   lambda m: m.give_seam_back(timeout), lambda m: m.schedule(_journal.HOST), lambda m: m.move_workers(_journal.HOST),
-                   lambda m: m.forget_container(drain))
+        others = [move for move in moves if move not in frozen]
+        self._seam_back(others)
+        self._each(others, lambda m: m.schedule(_journal.HOST), lambda m: m.move_workers(_journal.HOST),
+                   lambda m: m.forget_container(self.params["drain_timeout"]))
         return self._with_state(frozen, lambda frozen: frozen.back())
+
+    def _seam_back(self, moves: List[Move]) -> None:
+        """New requests go to the host."""
+        drain, timeout = self.params["drain_timeout"], self.params["timeout"]
+        self._each(moves, lambda m: m.end_leaving(drain), lambda m: m.hold_back(drain), lambda m: m.start_host(), lambda m: m.give_seam_back(timeout))
 
     def _with_state(self, moves: Sequence[Move], act: Callable[[_frozen.Frozen], Dict[str, Any]]) -> List[str]:
         """Move services whose state changes sides with them, one after the other, so that each is held for a short time. Sentences about what could not."""
@@ -460,22 +464,38 @@ class SwitchModule(WebstackModule):
             raise WebstackError("service %s: its state goes to a volume, so the host's process and the container cannot serve side by side; leave canary "
                                 "and watch out, or select the other services" % frozen[0].name)
 
-    def _watch(self, moves: List[Move], percent: float, seconds: float) -> List[str]:
-        """Watch while ``percent`` of the requests go to the containers; what gets worse goes back to the host and out of ``moves``. Sentences about these."""
+    def _canary(self, moves: List[Move]) -> List[str]:
+        """The same as ``_watch`` while a part of the requests goes to the containers."""
+        percent, seconds = self.params["canary"], self.params["canary_seconds"]
         if not (percent and seconds):
             return []
         for move in moves:
             if percent < 100 and not move.seam.divisible:
                 raise WebstackError("service %s: nginx reaches it at %s, where requests cannot be shared out; leave the canary out (the watch is there for it)"
                                     % (move.name, move.seam.address))
+        return self._watch(moves, self._watches(moves, seconds), percent, seconds)
+
+    @staticmethod
+    def _watches(moves: List[Move], seconds: float) -> List[_watch.Watch]:
+        """What there is to watch for ``seconds``."""
+        return [found for found in (move.watch() for move in moves if seconds) if found is not None]
+
+    def _watch(self, moves: List[Move], watches: List[_watch.Watch], percent: float, seconds: float) -> List[str]:
+        """Watch while ``percent`` of the requests go to the containers; what gets worse goes back to the host and out of ``moves``. Sentences about these."""
+        if not watches:
+            return []
         known = {move.name: move for move in moves}
-        watches = [found for found in (move.watch() for move in moves) if found is not None]
         limits = _watch.Limits(self.params["watch_errors"], self.params["watch_p99"])
-        began = time.monotonic()
-        found = _watch.watch(watches, seconds, limits, lambda watched: known[watched.service["name"]].share(percent) if percent < 100 else None)
+        began, ended = time.monotonic(), {}
+
+        def back(watched: _watch.Watch) -> None:
+            ended[watched.service["name"]] = time.monotonic() - began
+            self._seam_back([known[watched.service["name"]]])
+
+        found = _watch.watch(watches, seconds, limits, back, lambda watched: known[watched.service["name"]].share(percent) if percent < 100 else None)
         self.result.setdefault("watched", []).extend(dict(watched.summary(), service=watched.service["name"], percent=percent) for watched in watches)
         worse = [move for move in moves if move.name in found]
         moves[:] = [move for move in moves if move.name not in found]
         self._back(worse)
         return ["service %s: went back to the host by itself %d s after %d %% of its requests had gone to the container: %s"
-                % (move.name, time.monotonic() - began, percent, found[move.name]) for move in worse]
+                % (move.name, ended[move.name], percent, found[move.name]) for move in worse]

@@ -4,7 +4,8 @@
 
 Our own requests go to the host's process and to the container at the same time, so that whatever slows the whole host slows both sides. A few are under
 way to each side at most; one that is not answered yet counts as late as soon as it is, so that a side that hangs is seen before it has answered.
-Real requests are read from nginx's access log, which tells their status: their share of errors now is held against that of before.
+Real requests are read from nginx's access log, which tells their status: their share of errors now is held against that of before. Those that wait
+for a worker of the container are counted in the kernel's table: these wait longer and longer, whatever else slows the host.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import ask, first_site
+from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import unix_sockets
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import UwsgiError
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _requests
 
@@ -38,6 +40,15 @@ RECENT = 3.0
 HANGS = 0.1
 """Seconds by which the answers of one that hangs are late, at least: for a moment a busy host may delay every second one by less."""
 
+QUEUE = 100
+"""Connections that wait for a worker at most, where uWSGI's option ``listen`` says nothing else."""
+
+QUEUED, FEW_QUEUED = 5, 10
+"""Connections for each request that the container can work at which may wait for it all the time, and how many may do so in any case."""
+
+QUEUED_SECONDS = 1.0
+"""All the time: at each look for so long."""
+
 AT_ONCE = 6
 """Requests of ours that are under way to one side at most."""
 
@@ -46,7 +57,7 @@ PROBE_SECONDS = 0.6
 
 PROBE_TIMEOUT = 5.0
 SLICE_SECONDS = 0.02
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.2
 PROBES = 20
 """How many different requests are asked in turn."""
 
@@ -135,6 +146,23 @@ def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limi
     return None
 
 
+def patience(options: Mapping[str, Any]) -> int:
+    """How many connections may wait for an instance with these uWSGI options all the time: as many as each makes wait for a while, and half of its queue."""
+    def number(default: int, *names: str) -> int:
+        return next((int(options[name]) for name in names if str(options.get(name, "")).isdigit()), default)
+    return max(FEW_QUEUED, min(QUEUED * number(1, "processes", "workers") * number(1, "threads"), number(QUEUE, "listen") // 2))
+
+
+def queue_problem(waiting: Sequence[Tuple[float, int]], most: int) -> Optional[str]:
+    """Did more than ``most`` wait all the time? ``waiting``: when each look was, in seconds, and the connections that had no worker then."""
+    for at, number in reversed(waiting):
+        if number <= most:
+            break
+        if at <= waiting[-1][0] - QUEUED_SECONDS:
+            return "for %.0f s more than %d requests waited for a free worker of the container, %d at last" % (QUEUED_SECONDS, most, waiting[-1][1])
+    return None
+
+
 def _late(host: Tally, container: Tally, factor: float, now: float) -> Tuple[int, int]:
     """How many of the container's last answers are late, of how many to requests that the host has answered too.
 
@@ -188,6 +216,8 @@ class Watch:
         self.tallies = {side: Tally() for side in self.sockets}
         path = access_log(service)
         self.log = Log(path, log_lines)
+        self.most = patience(service["uwsgi"].get("options", {}))
+        self.waiting: List[Tuple[float, int]] = []
         # a request that changes something is never sent twice on our own account
         self.requests = [item for item in _requests.choose(service, [_requests.Log(log_lines)], [], PROBES) if item.method in _requests.SAFE_METHODS][:PROBES]
 
@@ -207,9 +237,16 @@ class Watch:
         now = time.monotonic()
         tally.add(error, Time(number, now - began, now))
 
+    def look(self) -> None:
+        """Take in what has happened to real requests since the last look."""
+        self.log.read()
+        # one that nobody has accepted has no inode yet (proc_pid_net(5), sock_i_ino in the kernel's net/unix)
+        number = sum(item.path == self.sockets["container"] and not item.listening and not item.inode for item in unix_sockets())
+        self.waiting.append((time.monotonic(), number))
+
     def problem(self, limits: Limits) -> Optional[str]:
         """What got worse by now."""
-        return self.died() or verdict(self.tallies["host"], self.tallies["container"], self.log.before, self.log.now, limits, time.monotonic())
+        return self.died() or queue_problem(self.waiting, self.most) or verdict(self.tallies["host"], self.tallies["container"], self.log.before, self.log.now, limits, time.monotonic())
 
     def summary(self) -> Dict[str, Any]:
         """Counts and percentiles (milliseconds) for the module's result."""
@@ -226,13 +263,15 @@ def access_log(service: Mapping[str, Any]) -> Optional[str]:
     return log.split()[0] if log else None
 
 
-def watch(watches: Sequence[Watch], seconds: float, limits: Limits, flip: Callable[[Watch], None] = lambda watched: None) -> Dict[str, str]:
-    """Watch for ``seconds``; service -> what got worse. A service that got worse is let alone from then on; ``flip`` is called for the others, often."""
+def watch(watches: Sequence[Watch], seconds: float, limits: Limits, back: Callable[[Watch], None],
+          flip: Callable[[Watch], None] = lambda watched: None) -> Dict[str, str]:
+    """Watch for ``seconds``; service -> what got worse. ``back`` is called for such a service at once, which is let alone from then on; ``flip`` for the
+    others, often."""
     found: Dict[str, str] = {}
     done = threading.Event()
-    threads = [threading.Thread(target=_probe, args=(watched, side, found, done), daemon=True)
+    threads = [(watched, threading.Thread(target=_probe, args=(watched, side, found, done), daemon=True))
                for watched in watches for side in watched.sockets for dummy in range(AT_ONCE)]
-    for thread in threads:
+    for dummy, thread in threads:
         thread.start()
     end, look_at = time.monotonic() + seconds, 0.0
     while time.monotonic() < end and len(found) < len(watches):
@@ -240,15 +279,17 @@ def watch(watches: Sequence[Watch], seconds: float, limits: Limits, flip: Callab
         for watched in [watched for watched in watches if watched.service["name"] not in found]:
             flip(watched)
             if look:
-                watched.log.read()
+                watched.look()
                 problem = watched.problem(limits)
                 if problem:
                     found[watched.service["name"]] = problem
+                    back(watched)
         look_at = time.monotonic() + LOOK_SECONDS if look else look_at
         time.sleep(SLICE_SECONDS)
     done.set()
-    for thread in threads:
-        thread.join(2 * PROBE_TIMEOUT)
+    for watched, thread in threads:
+        if watched.service["name"] not in found:  # a container that hangs answers nobody
+            thread.join(2 * PROBE_TIMEOUT)
     return found
 
 

@@ -60,6 +60,47 @@ def test_slow_pages_hide_no_container_that_hangs() -> None:
     assert str(_watch.verdict(host, container, tally(), tally(), LIMITS, 5.5)).startswith("6 of the last 7 answers")
 
 
+@pytest.mark.parametrize(("waiting", "told"), [
+    ([], None),
+    ([90] * 5, None),  # a moment
+    ([10] * 9, None),
+    ([90, 90, 90, 0, 90, 90, 90], None),
+    ([0, 11, 20, 30, 40, 45, 50], "for 1 s more than 10 requests waited for a free worker of the container, 50 at last"),
+])
+def test_a_queue_that_fills(waiting: "list[int]", told: "str | None") -> None:
+    assert _watch.queue_problem([(0.2 * at, number) for at, number in enumerate(waiting)], 10) == told
+
+
+@pytest.mark.parametrize(("options", "most"), [
+    ({}, 10), ({"processes": 4}, 20), ({"workers": "2", "threads": 8}, 50), ({"processes": 4, "threads": 8, "listen": 1024}, 160), ({"processes": "%k"}, 10),
+])
+def test_how_many_may_wait(options: "dict[str, object]", most: int) -> None:
+    assert _watch.patience(options) == most
+
+
+class Watched:
+    """A service that is worse or not, and nobody to ask."""
+
+    sockets: "dict[str, str]" = {}
+
+    def __init__(self, name: str, problem: "str | None") -> None:
+        self.service, self.found, self.looks = {"name": name}, problem, 0
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def problem(self, limits: _watch.Limits) -> "str | None":
+        return self.found
+
+
+def test_who_got_worse_goes_back_while_the_others_are_watched_on() -> None:
+    bad, good = Watched("bad", "it hangs"), Watched("good", None)
+    gone: "list[tuple[str, int]]" = []
+    found = _watch.watch([bad, good], 1.2, LIMITS, lambda watched: gone.append((watched.service["name"], good.looks)))  # type: ignore[list-item,attr-defined]
+    assert (found, gone, bad.looks) == ({"bad": "it hangs"}, [("bad", 0)], 1)
+    assert good.looks > 1
+
+
 def test_a_log_is_followed_through_its_rotation(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_text(LINE % 200)
