@@ -85,16 +85,18 @@ def _injected(code: int, text: str) -> tuple[int, int]:
 
 
 def faults(report: Report) -> None:
-    """Faults injected into runs of convert and rollback under a load; what came out of each is in .cache/faults/faults.json.
+    """Faults injected into runs of convert and rollback under a load, then into the moves of nginx itself; what came out of each is in .cache/faults.
 
     Then what the scenario faults makes a sample of: an install killed at each of its steps, and a hundred clean runs of the parity gate.
     """
     with setup_lock():
         engine.setup()
         images.ensure("bookworm")
-    report.check("faults", [control.tool("python"), str(ROOT / "tests/faults/inject.py")], timeout=7200, count=_injected, show="^FAILED|^missed|injections in")
-    log = (LOGS / "test-faults.log").read_text(encoding="utf-8", errors="replace").splitlines()
-    print(f"  {log[-1] if log else 'it said nothing'}")
+    for name, words in (("faults", []), ("faults-edge", ["--edge"])):
+        report.check(name, [control.tool("python"), str(ROOT / "tests/faults/inject.py"), *words], timeout=7200, count=_injected,
+                     show="^FAILED|^missed|injections in")
+        log = (LOGS / f"test-{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        print(f"  {log[-1] if log else 'it said nothing'}")
     wanted = ["-k", "killed_at or clean_runs", str(ROOT / "tests/faults")]
     _pytest(report, "faults in full", [control.tool("python"), "-m", "pytest", "-v", "--import-mode=prepend", "-o", "addopts=-ra", *wanted],
             env={"WEBSTACK_EVERY_STEP": "1", "WEBSTACK_PARITY_RUNS": "100"}, timeout=5400)

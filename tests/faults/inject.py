@@ -1,10 +1,11 @@
 """Injects faults into runs of convert and rollback, under a load, unattended: ``./scripts/test faults``.
 
-    eval "$(./scripts/bench env)"; python tests/faults/inject.py [--only WORD...] [--suite SUITE] [--share PART] [--volumes] [--keep]
+    eval "$(./scripts/bench env)"; python tests/faults/inject.py [--only WORD...] [--suite SUITE] [--share PART] [--volumes] [--edge] [--keep]
 
-One host with two services: ``one``, installed by the collection under its emperor with a scheduled command; ``two``, set up by hand as a unit of its
+One host with two services: ``one``, installed by the collection under its emperor with a scheduled command and a worker; ``two``, set up by hand as a unit of its
 own with a line in cron.d. A third one, by hand too, has nothing but things that go away.
-``one`` notes in its state what it is asked; with --volumes that goes to a volume and back. First convert and rollback run once undisturbed and the
+``one`` notes in its state what it is asked; with --volumes that goes to a volume and back. With --edge nginx itself
+moves too, and it is its moves that the faults are injected into. First convert and rollback run once undisturbed and the
 interpreter that Ansible uses on the host (interpreter.py) writes down all that the modules do, step by step. Then, for each injection: a run with a
 fault; the next run of the same playbook or of the other one, which has to end well; and a look at the host: who listens, which containers
 there are, the journals, leftovers, and, when the services are on the host, every file of it. The load asks both services at 40/s.
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from host import PREFIX, ROOT
-from injections import Injection, Missed, chosen, hosts
+from injections import Injection, Missed, chosen, hosts, of_the_edge
 from lab import ENDS, OTHER, Lab, Wrong
 from steady import Load
 
@@ -33,6 +34,9 @@ OUT = ROOT / ".cache/faults"
 NAME = "faulty"
 SITES = {name: (f"{name}.test", "/") for name in ("one", "two")}
 STATE = "/srv/one-state"
+IDLE = "import time; time.sleep(1e6)"
+"""What the worker of ``one`` runs."""
+
 PATIENCE = 55
 """Seconds; requests wait while state moves, and until the next run when that one is killed."""
 PAGES = [("one.test", "/?"), ("two.test", "/")]
@@ -75,14 +79,14 @@ GONE = [
 def definition(volumes: bool) -> dict[str, Any]:
     """The installed service, its state in place or, when it is converted, in a volume."""
     return {"name": "one", "code": {"path": "/srv/one/current", "source": str(HERE / "apps/hello")},
-            "schedule": [{"when": "@daily", "command": "true"}],
+            "schedule": [{"when": "@daily", "command": "true"}], "workers": [{"name": "idle", "command": f"/usr/bin/python3 -c '{IDLE}'"}],
             "uwsgi": {"options": {"module": "wsgi:application", "virtualenv": "/usr", "processes": 1}},
             "environment": {"GREETING": "one", "ASKED": STATE + "/asked"}, "state": [{"path": STATE, "volume": volumes}]}
 
 
-def prepare(directory: Path, suite: str, *, fresh: bool, volumes: bool) -> Lab:
+def prepare(directory: Path, suite: str, *, fresh: bool, volumes: bool, edge: bool) -> Lab:
     """The host with its services and an engine."""
-    lab = Lab(NAME, directory, SITES, webstack_select=sorted(SITES))
+    lab = Lab(NAME, directory, SITES, worker=IDLE, edge=edge, webstack_select=sorted(SITES))
     if fresh:
         hosts.remove(lab.container)
     hosts.start(lab.container, suite)
@@ -202,18 +206,20 @@ def main() -> int:
     parse.add_argument("--only", nargs="+", metavar="WORD", help="only injections in whose kind or place all of these stand")
     parse.add_argument("--share", type=float, default=1, metavar="PART", help="this part of each kind")
     parse.add_argument("--volumes", action="store_true", help="the state of one goes to a volume and back")
+    parse.add_argument("--edge", action="store_true", help="nginx itself moves, and the faults are injected into that")
     parse.add_argument("--keep", action="store_true", help="use the host that is there, and leave it there")
     options = parse.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the host goes and the last line is told then too
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        lab = prepare(Path(directory), options.suite, fresh=not (options.keep and hosts.running(f"{PREFIX}-{NAME}")), volumes=options.volumes)
+        lab = prepare(Path(directory), options.suite, fresh=not (options.keep and hosts.running(f"{PREFIX}-{NAME}")), volumes=options.volumes,
+                      edge=options.edge)
         load = Load(hosts.address(lab.container), PAGES, threads=2, patience=PATIENCE)
         tally = Tally(lab, load)
         try:
             load.start()
-            wanted = chosen(lab.learn(), GONE, options.share)
+            wanted = chosen(lab.learn(), GONE, options.share) if not options.edge else of_the_edge(lab.learn(), options.share)
             wanted = [item for item in wanted if all(word in f"{item.kind}: {item.where}" for word in options.only or [])]
             print(f"{len(wanted)} injections; {time.monotonic() - started:.0f} s until here", flush=True)
             run_all(tally, by_turns(wanted))
@@ -226,7 +232,7 @@ def main() -> int:
             if not options.keep:
                 hosts.remove(lab.container)
             line = tally.summary(time.monotonic() - started)
-            (OUT / "faults.json").write_text(json.dumps({"summary": line, "injections": tally.results,
+            (OUT / f"faults{'-edge' if options.edge else ''}.json").write_text(json.dumps({"summary": line, "injections": tally.results,
                                                          "failures": [failure.what for failure in load.failures]}, indent=1) + "\n", encoding="utf-8")
             print(line, flush=True)
     return 1 if tally.lost or tally.forgotten != 0 or not tally.results or any(item["wrong"] or item["missed"] for item in tally.results) else 0

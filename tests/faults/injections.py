@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -240,20 +240,37 @@ SHARE = {"image_harvest": 6, "candidate": 14, "parity": 5, "switch": 18}
 """Kills inside a module, at the most; of one that is not named, two."""
 
 
+def _at(made: list[Injection], learnt: Mapping[str, Steps], share: float, kind: str, playbook: str, module: str, most: int,
+        make: Callable[[str, str, Step], Callable[[Lab], str]], pause: float = 0, **more: Any) -> None:
+    """Add what happens at steps of a module that are followed by nothing for so many seconds."""
+    steps = learnt[playbook].get(module, [])
+    labels = [step.label for step in steps]
+    numbers = [number for number, step in enumerate(steps, 1) if step.pause >= pause]
+    for index in spread([labels[number - 1] for number in numbers], max(1, round(most * share))):
+        number = numbers[index - 1]
+        where = f"{playbook}, {module} {number}/{len(steps)}: {labels[number - 1][:70]}"
+        made.append(Injection(kind, where, playbook, make(playbook, module, step_of(labels, number)), anew=module == "image_harvest", **more))
+
+
+def of_the_edge(learnt: dict[str, Steps], share: float = 1) -> list[Injection]:
+    """All injections into the moves of nginx itself. Pure."""
+    made: list[Injection] = []
+    at = partial(_at, made, learnt, share)
+    for playbook in learnt:
+        at("module killed", playbook, "edge", 18, module_killed)
+        at("module killed while it waits", playbook, "edge", 4, partial(module_killed, after=0.15), pause=0.2)
+        at("connection lost", playbook, "edge", 3, connection_cut)
+        at("engine stopped", playbook, "edge", 3, partial(engine_stopped, how=STOP), down=True)
+        at("host restarted", playbook, "edge", 3, partial(host_restarted, power=True), down=True)
+        at("clock stepped", playbook, "edge", 2, partial(clock_stepped, by=-DAY))
+        at("disk full", playbook, "edge", 3, partial(disk_full, place=STATE, lasting=OTHER[playbook]), after=OTHER[playbook])
+    return made
+
+
 def chosen(learnt: dict[str, Steps], gone: list[tuple[str, str, str, str]], share: float = 1) -> list[Injection]:
     """All injections; ``gone`` are things that go away, as (name, service, change, back). ``share`` below 1 takes that part of each kind. Pure."""
     made: list[Injection] = []
-
-    def at(kind: str, playbook: str, module: str, most: int, make: Callable[[str, str, Step], Callable[[Lab], str]], pause: float = 0, **more: Any) -> None:
-        """At steps that are followed by nothing for so many seconds."""
-        steps = learnt[playbook].get(module, [])
-        labels = [step.label for step in steps]
-        numbers = [number for number, step in enumerate(steps, 1) if step.pause >= pause]
-        for index in spread([labels[number - 1] for number in numbers], max(1, round(most * share))):
-            number = numbers[index - 1]
-            where = f"{playbook}, {module} {number}/{len(steps)}: {labels[number - 1][:70]}"
-            made.append(Injection(kind, where, playbook, make(playbook, module, step_of(labels, number)), anew=module == "image_harvest", **more))
-
+    at = partial(_at, made, learnt, share)
     for playbook, steps in learnt.items():
         other = OTHER[playbook]
         for module in steps:

@@ -47,8 +47,9 @@ class Lab(Host):
     python = INTERPRETER
     module = f"^/usr/bin/python3 {INTERPRETER}$"
 
-    def __init__(self, name: str, directory: Path, sites: Mapping[str, tuple[str, str]], **extra: Any) -> None:
+    def __init__(self, name: str, directory: Path, sites: Mapping[str, tuple[str, str]], *, worker: str = "", edge: bool = False, **extra: Any) -> None:
         super().__init__(name, directory, sites)
+        self.worker, self.edge = worker, edge
         self.extra, self.runs, self.state, self.pristine = extra, 0, "host", dict[str, str]()
         self.seams: dict[str, str] = {}
         self.live: list[str] = []
@@ -69,7 +70,8 @@ class Lab(Host):
 
     def begin(self, playbook: str, **extra: Any) -> Play:
         self.runs += 1
-        return Play(self, playbook, {**self.extra, **extra})
+        edge = {"webstack_edge": ENDS[playbook]} if self.edge else {}
+        return Play(self, playbook, {**self.extra, **edge, **extra})
 
     def through(self, playbook: str, **extra: Any) -> str:
         """A run that must end well, and what must be so then."""
@@ -132,7 +134,7 @@ class Lab(Host):
 
     def look(self) -> dict[str, Any]:
         """See look.py."""
-        seen = json.loads(self.run("python3", "-", json.dumps(self.seams), stdin=(HERE / "look.py").read_text(encoding="utf-8")))
+        seen = json.loads(self.run("python3", "-", json.dumps(self.seams), self.worker, stdin=(HERE / "look.py").read_text(encoding="utf-8")))
         seen["files"] = {path: what for path, what in seen["files"].items() if not path.startswith(tuple(self.live))}
         return seen
 
@@ -156,6 +158,10 @@ class Lab(Host):
             self.expect(f"container {item['name']}", (item["running"], item["restarts"]), (True, "unless-stopped"))
             if item["listens"] is not None:
                 self.expect(f"listeners in {item['name']}", len(item["listens"]), 1)
+        if self.worker:
+            self.expect("workers, each in a container or not", seen["workers"], [contained])
+        self.expect("masters of nginx, each in a container or not", seen["nginx"], [contained and self.edge])
+        self.expect("containers of nginx", len(seen["edge"]), int(contained and self.edge))
         if not contained and self.pristine:
             self.same(self.pristine, seen["files"])
         stray = [path for path in seen["files"] if TEMPORARY.search(path)]

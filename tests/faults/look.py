@@ -1,7 +1,11 @@
-"""On a host under test: what it has of services that move, as JSON. Argument: a JSON object of service -> its seam."""
+"""On a host under test: what it has of services that move, as JSON.
+
+Arguments: a JSON object of service -> its seam, and the last word of the worker's command, or nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,12 +26,32 @@ def listeners(pid: str) -> list[str]:
     return [row[7] for row in rows if len(row) > 7 and int(row[3], 16) & 0x10000]  # SO_ACCEPTCON
 
 
-def containers() -> list[dict[str, object]]:
-    """All containers of ours; raises CalledProcessError when no engine answers."""
-    def docker(*words: str) -> str:
-        return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout
+def docker(*words: str) -> str:
+    """Raises CalledProcessError when no engine answers."""
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout
 
-    ids = docker("ps", "--all", "--quiet", "--filter", "label=gantry.webstack.service").split()
+
+def listed(label: str) -> list[str]:
+    """The ids of all containers that have it."""
+    return docker("ps", "--all", "--quiet", "--filter", f"label=gantry.webstack.{label}").split()
+
+
+def running(last: bytes = b"", first: bytes = b"") -> list[bool]:
+    """Whether each process with this last word, or one that begins so, is in a container."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{entry.name}/cmdline", "rb") as handle:
+                    words = handle.read().rstrip(b"\0").split(b"\0")
+                if words[-1] == last if last else words[0].startswith(first):
+                    found.append(os.stat(f"/proc/{entry.name}/ns/mnt").st_ino != os.stat("/proc/1/ns/mnt").st_ino)
+    return found
+
+
+def containers() -> list[dict[str, object]]:
+    """All containers of services."""
+    ids = listed("service")
     return [container(item) for item in (json.loads(docker("inspect", *ids)) if ids else [])]
 
 
@@ -82,4 +106,5 @@ everybody = listeners("self")
 print(json.dumps({
     "listeners": {name: sum(everybody.count(path) for path in (seam, seam + ".host")) for name, seam in seams.items()},
     "links": {name: os.path.islink(seam) for name, seam in seams.items()},
+    "workers": running(last=sys.argv[2].encode()) if sys.argv[2] else [], "nginx": running(first=b"nginx: master process"), "edge": listed("edge"),
     "containers": containers(), "journals": journals(list(seams)), "files": files()}))

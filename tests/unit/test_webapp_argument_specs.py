@@ -148,7 +148,7 @@ FULL: dict[str, Any] = {
     "needs": [{"kind": "postgresql", "address": "unix:/run/postgresql/.s.PGSQL.5432", "process": "postgres", "unit": "postgresql.service"}],
     "health": {"path": "/health", "status": 204, "timeout": 3, "host": "shop.test"},
     "container": {"base": "debian:bookworm-slim", "build_packages": ["gcc"], "venv": "rebuilt",
-                  "packages": ["aspell-fr"], "paths": ["/opt/fonts"], "memory": "512M", "pids": 64},
+                  "packages": ["aspell-fr"], "paths": ["/opt/fonts"], "memory": "512M", "pids": 64, "log": "file"},
     "fit": {"verdict": "remarks", "reasons": ["it runs as root"]},
 }
 

@@ -78,12 +78,17 @@ def tmpfiles_conf(name: str, kind: str) -> str:
 
 
 LOG_DIR = "/var/log/webstack"
-"""Logs of installed vassals: ``LOG_DIR/NAME.log``, owned by the service's user."""
+"""Logs of installed vassals, ``LOG_DIR/NAME.log``, and of containers, ``LOG_DIR/NAME/uwsgi.log``; owned by the service's user."""
 
 
 def vassal_log(name: str) -> str:
     """The log of an installed service's vassal."""
     return os.path.join(LOG_DIR, name + ".log")
+
+
+def container_log(name: str) -> str:
+    """The log of a service's container where it does not go to the engine; in a directory of its own, which its user may rename files in."""
+    return os.path.join(LOG_DIR, name, "uwsgi.log")
 
 
 def parked(name: str) -> str:

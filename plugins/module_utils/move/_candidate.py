@@ -37,6 +37,9 @@ from ansible_collections.gantry.webstack.plugins.module_utils.move._host_stack i
 LOG_TAIL, LOG_READ = 40, 400
 """Lines of a container's log that are told, and that are read: each worker may have logged a traceback."""
 
+LOG_BYTES = 1 << 16
+"""As much of one that is a file."""
+
 PRECOPY_SECONDS = 3600.0
 """How long a pass over the state may take while the host serves; the switch says when it is too long to wait for."""
 
@@ -85,15 +88,16 @@ def plan_candidate(service: Mapping[str, Any], image: str, secret_values: Mappin
     name = service["name"]
     net = _container_config.network(service)
     secrets = _container_config.ini([("env", "%s=%s" % item) for item in sorted(secret_values.items())]) if secret_values else None
-    include = [("ini", _container_config.SECRETS)] if secrets else []
+    include = _container_config.logging(service) + ([("ini", _container_config.SECRETS)] if secrets else [])
     beside = [_container_config.Mount("beside", _beside.DIRECTORY, True)] if _beside.has_any(service) else []
-    draft = _container_config.mounts(service, "", "" if secrets is None else "secrets") + beside
+    logs = _container_config.log_mounts(service)
+    draft = _container_config.mounts(service, "", "" if secrets is None else "secrets") + beside + logs
     slot = _container_config.slot(image, _container_config.ini(_container_config.uwsgi_options(service, "", hold=True) + include), secrets or "", draft, net,
                                   service.get("container", {}))
     directory = os.path.join(_paths.service_state(name), slot)
     socket = os.path.join(_paths.service_run(name), slot + ".sock")
     mounts = _container_config.mounts(service, os.path.join(directory, "uwsgi.ini"), os.path.join(directory, "secrets.ini") if secrets else None)
-    mounts += [mount._replace(source=os.path.join(directory, mount.source)) for mount in beside]
+    mounts += [mount._replace(source=os.path.join(directory, mount.source)) for mount in beside] + logs
     config = _container_config.ini(_container_config.uwsgi_options(service, socket, hold=True) + include)
     return Candidate(service, image, slot, socket, config, secrets, mounts, net, user, groups)
 
@@ -141,6 +145,7 @@ class CandidateModule(WebstackModule):
     def run(self) -> None:
         images = {item["service"]: item["id"] for item in self.params["images"]}
         self.result.update(candidates=[], copied=[])
+        self._logged: Dict[str, int] = {}  # container -> bytes in its log before it
         with contextlib.nullcontext() if self.check_mode else host_lock():  # first, since another run may be about to write the journals
             open_moves = BESIDE[self.params["beside"]](self.params["services"])
             if self.params["image"]:
@@ -280,6 +285,12 @@ class CandidateModule(WebstackModule):
             _journal.write_private(os.path.join(candidate.directory, "secrets.ini"), candidate.secrets, 0o400, uid, gid)
         if _beside.has_any(candidate.service):
             _held.prepare(candidate.service["name"], candidate.slot)
+        self._logged[candidate.name] = size_of(_paths.container_log(candidate.service["name"]))
+        for mount in _container_config.log_mounts(candidate.service):
+            os.makedirs(os.path.dirname(mount.source), mode=0o755, exist_ok=True)
+            os.makedirs(mount.source, exist_ok=True)
+            os.chown(mount.source, uid, gid)
+            os.chmod(mount.source, 0o750)
         directory = _paths.service_run(candidate.service["name"])
         os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
         os.makedirs(directory, exist_ok=True)
@@ -300,6 +311,8 @@ class CandidateModule(WebstackModule):
             await_health(candidate.service, candidate.socket, self.params["timeout"], ended)
         except WebstackError as exc:
             log = container.logs(tail=LOG_READ).decode("utf-8", "replace")
+            if _container_config.logs_to_file(candidate.service):
+                log += written_since(_paths.container_log(candidate.service["name"]), self._logged.get(candidate.name, 0))
             raise WebstackError("%s; %s serves on unchanged. The container's last words: %s" % (exc, journal.serving, last_words(log)),
                                 log=log.splitlines()[-LOG_TAIL:]) from exc
         self.result["candidates"].append(dict(candidate.journal_entry(), service=candidate.service["name"]))
@@ -348,6 +361,25 @@ def configured(name: str, slot: str) -> Dict[str, str]:
         if os.path.exists(path):
             found.update(_secret_files.parse_ini(read(path)))
     return found
+
+
+def size_of(path: str) -> int:
+    """Bytes of a file; none when it is not there."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def written_since(path: str, begin: int) -> str:
+    """The end of a log that a service's user owns, from a byte on; a link is nobody's log."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as handle:
+            size = os.fstat(handle.fileno()).st_size
+            handle.seek(max(begin if begin <= size else 0, size - LOG_BYTES))
+            return handle.read(LOG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def last_words(log: str) -> str:

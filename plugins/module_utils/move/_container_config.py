@@ -24,7 +24,7 @@ SECRETS = "/etc/webstack/secrets.ini"
 """Where the container finds environment variables that are secret."""
 
 _OUTSIDE = "the container has its own socket, user and life; the host's setting does not apply in it"
-_LOGS = "logs go to standard output, where the engine rotates them"
+_LOGS = "logs go to a file of the container's own where the host's went to one, else to standard output; they are rotated by size there"
 _FROZEN = "the image does not change under a running service"
 DROPPED: Dict[str, str] = {
     **dict.fromkeys(("socket", "uwsgi-socket", "s", *HTTP_KEYS, "chown-socket", "chmod-socket", "C", "vacuum"), "the seam: " + _OUTSIDE),
@@ -61,6 +61,37 @@ def ini(options: Sequence[Tuple[str, str]]) -> str:
     return "[uwsgi]\n" + ("%s = $\n" % DOLLAR if any("%%(" + DOLLAR in line for line in lines) else "") + "".join(lines)
 
 
+LOG_FILE = 10000000
+"""Bytes after which a container's log is renamed, over the one before; it has two such files at most."""
+
+
+def logs_to_file(service: Mapping[str, Any]) -> bool:
+    """Does the container write its log to a file, as the host's instance does or as the plan says?
+
+    The engine reads each line from a pipe: a line for each request costs a small service a third of its requests at saturation.
+    """
+    options = service.get("uwsgi", {}).get("options", {})
+    values = [value for key in ("logger", "req-logger", "logger-req") for value in _listed(options.get(key, []))]
+    files = any(key in options for key in ("logto", "logto2", "daemonize", "daemonize2", "d")) or any(str(value).startswith("file:") for value in values)
+    return bool(service.get("container", {}).get("log", "file" if files else "engine") == "file")
+
+
+def logging(service: Mapping[str, Any]) -> List[Tuple[str, str]]:
+    """The options by which uWSGI writes and rotates its own log (uWSGI: options logto, log-maxsize, log-backupname)."""
+    path = _paths.container_log(service["name"])
+    return [("logto", path), ("log-maxsize", str(LOG_FILE)), ("log-backupname", path + ".1")] if logs_to_file(service) else []
+
+
+def log_mounts(service: Mapping[str, Any]) -> List[Mount]:
+    """The directory of that log."""
+    directory = os.path.dirname(_paths.container_log(service["name"]))
+    return [Mount(directory, directory, False)] if logs_to_file(service) else []
+
+
+def _listed(value: Any) -> List[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def uwsgi_options(service: Mapping[str, Any], socket: str, hold: bool = False) -> List[Tuple[str, str]]:
     """The options of the container's uWSGI in order: the host's less DROPPED, and what a container needs.
 
@@ -69,7 +100,7 @@ def uwsgi_options(service: Mapping[str, Any], socket: str, hold: bool = False) -
     kept: List[Tuple[str, str]] = []
     for key, value in service.get("uwsgi", {}).get("options", {}).items():
         if key not in DROPPED:
-            kept += [(key, _text(item)) for item in (value if isinstance(value, list) else [value])]
+            kept += [(key, _text(item)) for item in _listed(value)]
     environment = [("env", "%s=%s" % item) for item in sorted(service.get("environment", {}).items())]
     if hold:
         kept = _beside.held_back(kept, service, interpreter(service), _held.ticks(service["name"]))

@@ -32,6 +32,25 @@ def test_a_secret_is_in_its_own_file_alone() -> None:
     assert "ini = /etc/webstack/secrets.ini" in candidate.config
 
 
+def test_its_log_is_a_file_where_the_host_s_is_one() -> None:
+    assert "/var/log/webstack" not in plan().config
+    service = {**SERVICE, "uwsgi": {**SERVICE["uwsgi"], "options": {"module": "shop", "logto": "/var/log/shop.log"}}}
+    candidate = _candidate.plan_candidate(service, "sha256:1", {}, "2001:2001", [])
+    assert "\nlogto = /var/log/webstack/shop/uwsgi.log\n" in candidate.config
+    assert ("/var/log/webstack/shop", False) in [(mount.target, mount.read_only) for mount in candidate.mounts]
+
+
+def test_what_a_log_has_from_a_byte_on(tmp_path: Path) -> None:
+    path = tmp_path / "uwsgi.log"
+    assert _candidate.written_since(str(path), 0) == ""
+    path.write_text("one\ntwo\n")
+    assert _candidate.size_of(str(path)) == 8
+    assert _candidate.written_since(str(path), 4) == "two\n"
+    assert _candidate.written_since(str(path), 99) == "one\ntwo\n"  # it was rotated
+    (tmp_path / "link").symlink_to(path)
+    assert _candidate.written_since(str(tmp_path / "link"), 0) == ""
+
+
 def test_requests_go_where_the_seam_leads_whatever_the_journal_says(tmp_path: Path) -> None:
     seam = tmp_path / "uwsgi.sock"
     journal = _journal.Journal("shop", {"runtime": "host", "phase": "switching", "seam": str(seam), "candidate": {"socket": "/run/webstack/shop/a.sock"}})
