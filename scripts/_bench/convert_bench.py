@@ -20,7 +20,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ APP = ROOT / "tests/faults/apps/hello"
 ASK = ROOT / "scripts/_bench/discover-bench/ask_steadily.py"
 PARTS = ("speed", "switch", "time", "image", "hosts")
 PREFIX = os.environ.get("WEBSTACK_HOST_PREFIX", "webstack") + "-convert"
-RATE = 200
-"""Requests a second while services move."""
+RATE, STEADY = 200, 400
+"""Requests a second while services move, and while none does."""
 
 TEN = 10
 PACKAGES = ("python3", "uwsgi-core", "uwsgi-plugin-python3")
@@ -112,10 +112,16 @@ class Bench(Measured):
         tails = {name: Series([tail for dummy, tail in some]) for name, some in loads.items()}
         self.add("requests/s at saturation, container : bare", found["boxed"].median / found["bare"].median, 0.97, samples=found, least=True)
         self.add("p99 at saturation, container : bare", tails["boxed"].median / tails["bare"].median, 1.1, samples=tails)
-        memory = json.loads(self.on(pair, "python3", "-c", (HERE / "pss.py").read_text(encoding="utf-8"), "bare", "boxed"))
-        self.add("memory of a service (PSS, shim included), container - bare", (memory["boxed"] - memory["bare"]) / 1024, 5, "MiB",
-                 {name: Series([size / 1024]) for name, size in memory.items()})
+        steady = rounds(2 * self.count, {name: lambda name=name: _p99([latency for dummy, latency in self.asked(pair, 5, name, STEADY)]) for name in loads})
+        self.add(f"p99 at {STEADY}/s, container : bare", steady["boxed"].median / steady["bare"].median, 1.1, samples=steady)
+        memory = {name: Series([size / 1024]) for name, size in self.memory(pair, ["bare", "boxed"]).items()}
+        self.add("memory of one service alone in a container (PSS, shim included) - bare", memory["boxed"].median - memory["bare"].median, unit="MiB",
+                 samples=memory)
         self.clean()
+
+    def memory(self, container: str, names: list[str]) -> dict[str, float]:
+        """KiB of each service on a host."""
+        return dict(json.loads(self.on(container, "python3", "-c", (HERE / "pss.py").read_text(encoding="utf-8"), *names)))
 
     def switch(self) -> None:
         """Latencies of the requests that are sent while the seam changes hands, there and back, and while the control node does something else."""
@@ -124,22 +130,25 @@ class Bench(Measured):
         before: list[float] = []
         for dummy in range(2 * self.count):
             for playbook, first, last in (("convert", "switching", "host stopped"), ("rollback", "returning", "host")):
-                asked = self.asked(one, playbook)
+                asked = self.asked(one, self.argv(playbook, [one]))
                 begin, end = self.moments(one, first, last)
                 during += [latency for sent, latency in asked if begin - 0.1 <= sent <= end + 0.1]
-                before += [latency for dummy, latency in self.asked(one, str(self.work / "ping.yml"))]
+                before += [latency for dummy, latency in self.asked(one, self.argv(str(self.work / "ping.yml"), [one]))]
         if max(during) >= 30:
             raise BenchError("requests failed while the service moved")
         self.add(f"p99 during the switch ({len(during)} requests at {RATE}/s) : before", _p99(during) / _p99(before), 2,
                  samples={"during": Series([_p99(during)]), "before": Series([_p99(before)])})
         self.clean()
 
-    def asked(self, container: str, playbook: str) -> list[tuple[float, float]]:
-        """[sent, latency] of the requests during a run."""
-        argv = [sys.executable, str(ASK), hosts.address(container), str(RATE), "app01"]
+    def asked(self, container: str, meanwhile: Sequence[str] | float, name: str = "app01", rate: float = RATE) -> list[tuple[float, float]]:
+        """[sent, latency] of the requests while a command runs that must succeed, or for some seconds."""
+        argv = [sys.executable, str(ASK), hosts.address(container), str(rate), name]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
             time.sleep(0.5)
-            self.run(playbook, [container])
+            if isinstance(meanwhile, float | int):
+                time.sleep(meanwhile)
+            else:
+                measure(meanwhile)
             return list(map(tuple, json.loads(client.communicate("")[0])))
 
     def moments(self, container: str, first: str, last: str) -> tuple[float, float]:
@@ -149,13 +158,24 @@ class Bench(Measured):
         return when[first], when[last]
 
     def time(self) -> None:
-        """A move of one service and of ten, with the engine there and the image not."""
-        one, ten = self.host("one", ["app01"]), self.host("ten", [f"app{number:02}" for number in range(1, TEN + 1)])
+        """A move of one service and of ten, with the engine there and the image not; and the memory of ten on either side."""
+        names = [f"app{number:02}" for number in range(1, TEN + 1)]
+        one, ten = self.host("one", names[:1]), self.host("ten", names)
         builds, backs = Series(), Series()
+        memory = {"bare": Series(), "boxed": Series()}
+
+        def weigh(side: str) -> None:
+            for name in names:
+                self.asked(ten, 0.5, name, 20)
+            memory[side].samples.append(sum(self.memory(ten, names).values()) / TEN / 1024)
 
         def move(container: str) -> float:
             self.on(container, "sh", "-c", FORGET)
+            if container == ten:
+                weigh("bare")
             wall, tasks, dummy = spans(self.argv("convert", [container]))
+            if container == ten:
+                weigh("boxed")
             back = self.run("rollback", [container])
             if container == one:
                 builds.samples.append(tasks["Harvest the images from the host"])
@@ -167,6 +187,7 @@ class Bench(Measured):
         self.add("of it the image", builds.median, 5, "s", {"image": builds})
         self.add("convert, ten services on one host : one", found["ten"].median / found["one"].median, 3, samples=found)
         self.add("rollback, one service", backs.median, 5, "s", {"rollback": backs})
+        self.add("memory of one of ten services in a container (PSS, shim included) - bare", memory["boxed"].median - memory["bare"].median, 5, "MiB", memory)
         self.clean()
 
     def image(self) -> None:
