@@ -50,8 +50,8 @@ def running(last: bytes = b"", first: bytes = b"") -> list[bool]:
 
 
 def containers() -> list[dict[str, object]]:
-    """All containers of services."""
-    ids = listed("service")
+    """All containers of services; those of their workers, made of the same images, are apart."""
+    ids = sorted(set(listed("service")) - set(listed("worker")))
     return [container(item) for item in (json.loads(docker("inspect", *ids)) if ids else [])]
 
 

@@ -227,7 +227,8 @@ class CandidateModule(WebstackModule):
             return
         leftovers = client.containers.list(all=True, filters={"label": "%s.service=%s" % (_paths.LABEL, name)})
         for container in leftovers:
-            if container.name != journal.served_by.get("container"):
+            # a worker's has the label of the image that it is made of, and belongs to its unit
+            if container.name != journal.served_by.get("container") and _paths.LABEL + ".worker" not in container.labels:
                 remove_container(container)
         # Noted before anything of it exists: whatever happens now, the next run knows what to look for.
         journal.record("candidate", phase="candidate", service=dict(candidate.service), seam=candidate.service["uwsgi"]["socket"],

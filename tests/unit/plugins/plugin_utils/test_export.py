@@ -43,7 +43,8 @@ def shop(**changes: Any) -> Container:
 
 
 def test_an_export_agrees_with_the_candidate() -> None:
-    candidate = _candidate.plan_candidate(SHOP, "i", {"TOKEN": "x", "A": "y"}, "2001:2002", [33])
+    logged = {**SHOP, "container": {**SHOP["container"], "log": "engine"}}  # an export's log is always its platform's
+    candidate = _candidate.plan_candidate(logged, "i", {"TOKEN": "x", "A": "y"}, "2001:2002", [33])
     container = shop()
     assert container.config(candidate.socket) == candidate.config
     assert (container.network, container.user, list(container.groups)) == (candidate.network, candidate.user, candidate.groups)
