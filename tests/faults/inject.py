@@ -2,8 +2,8 @@
 
     eval "$(./scripts/bench env)"; python tests/faults/inject.py [--only WORD...] [--suite SUITE] [--share PART] [--volumes] [--edge] [--keep]
 
-One host with two services: ``one``, installed by the collection under its emperor with a scheduled command and a worker; ``two``, set up by hand as a unit of its
-own with a line in cron.d. A third one, by hand too, has nothing but things that go away.
+One host with two services: ``one``, installed by the collection under its emperor with a scheduled command and a worker; ``two``, set up by hand
+as a unit of its own with a line in cron.d. A third one, by hand too, has nothing but things that go away.
 ``one`` notes in its state what it is asked; with --volumes that goes to a volume and back. With --edge nginx itself
 moves too, and it is its moves that the faults are injected into. First convert and rollback run once undisturbed and the
 interpreter that Ansible uses on the host (interpreter.py) writes down all that the modules do, step by step. Then, for each injection: a run with a

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -40,12 +41,13 @@ def running(last: bytes = b"", first: bytes = b"") -> list[bool]:
     """Whether each process with this last word, or one that begins so, is in a container."""
     found = []
     for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 with open(f"/proc/{entry.name}/cmdline", "rb") as handle:
                     words = handle.read().rstrip(b"\0").split(b"\0")
                 if words[-1] == last if last else words[0].startswith(first):
-                    found.append(os.stat(f"/proc/{entry.name}/ns/mnt").st_ino != os.stat("/proc/1/ns/mnt").st_ino)
+                    with open(f"/proc/{entry.name}/cgroup", encoding="ascii") as handle:
+                        found.append(bool(re.search(r"[0-9a-f]{64}", handle.read())))
     return found
 
 

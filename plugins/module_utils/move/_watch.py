@@ -246,7 +246,8 @@ class Watch:
 
     def problem(self, limits: Limits) -> Optional[str]:
         """What got worse by now."""
-        return self.died() or queue_problem(self.waiting, self.most) or verdict(self.tallies["host"], self.tallies["container"], self.log.before, self.log.now, limits, time.monotonic())
+        return self.died() or queue_problem(self.waiting, self.most) or verdict(
+            self.tallies["host"], self.tallies["container"], self.log.before, self.log.now, limits, time.monotonic())
 
     def summary(self) -> Dict[str, Any]:
         """Counts and percentiles (milliseconds) for the module's result."""
