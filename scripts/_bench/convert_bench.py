@@ -112,7 +112,11 @@ class Bench(Measured):
         tails = {name: Series([tail for dummy, tail in some]) for name, some in loads.items()}
         self.add("requests/s at saturation, container : bare", found["boxed"].median / found["bare"].median, 0.97, samples=found, least=True)
         self.add("p99 at saturation, container : bare", tails["boxed"].median / tails["bare"].median, 1.1, samples=tails)
-        steady = rounds(2 * self.count, {name: lambda name=name: _p99([latency for dummy, latency in self.asked(pair, 5, name, STEADY)]) for name in loads})
+
+        def steadily(name: str) -> float:
+            return _p99([latency for dummy, latency in self.asked(pair, 5, name, STEADY)])
+
+        steady = rounds(2 * self.count, {"bare": lambda: steadily("bare"), "boxed": lambda: steadily("boxed")})
         self.add(f"p99 at {STEADY}/s, container : bare", steady["boxed"].median / steady["bare"].median, 1.1, samples=steady)
         memory = {name: Series([size / 1024]) for name, size in self.memory(pair, ["bare", "boxed"]).items()}
         self.add("memory of one service alone in a container (PSS, shim included) - bare", memory["boxed"].median - memory["bare"].median, unit="MiB",

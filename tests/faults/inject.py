@@ -232,8 +232,8 @@ def main() -> int:
             if not options.keep:
                 hosts.remove(lab.container)
             line = tally.summary(time.monotonic() - started)
-            (OUT / f"faults{'-edge' if options.edge else ''}.json").write_text(json.dumps({"summary": line, "injections": tally.results,
-                                                         "failures": [failure.what for failure in load.failures]}, indent=1) + "\n", encoding="utf-8")
+            told = {"summary": line, "injections": tally.results, "failures": [failure.what for failure in load.failures]}
+            (OUT / f"faults{'-edge' if options.edge else ''}.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
             print(line, flush=True)
     return 1 if tally.lost or tally.forgotten != 0 or not tally.results or any(item["wrong"] or item["missed"] for item in tally.results) else 0
 

@@ -34,7 +34,8 @@ def test_a_secret_is_in_its_own_file_alone() -> None:
 
 def test_its_log_is_a_file_where_the_host_s_is_one() -> None:
     assert "/var/log/webstack" not in plan().config
-    service = {**SERVICE, "uwsgi": {**SERVICE["uwsgi"], "options": {"module": "shop", "logto": "/var/log/shop.log"}}}
+    uwsgi = {"binary": "/usr/bin/uwsgi", "socket": "/run/uwsgi/shop/uwsgi.sock", "options": {"module": "shop", "logto": "/var/log/shop.log"}}
+    service = {**SERVICE, "uwsgi": uwsgi}
     candidate = _candidate.plan_candidate(service, "sha256:1", {}, "2001:2001", [])
     assert "\nlogto = /var/log/webstack/shop/uwsgi.log\n" in candidate.config
     assert ("/var/log/webstack/shop", False) in [(mount.target, mount.read_only) for mount in candidate.mounts]

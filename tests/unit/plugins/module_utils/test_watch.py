@@ -96,7 +96,7 @@ class Watched:
 def test_who_got_worse_goes_back_while_the_others_are_watched_on() -> None:
     bad, good = Watched("bad", "it hangs"), Watched("good", None)
     gone: "list[tuple[str, int]]" = []
-    found = _watch.watch([bad, good], 1.2, LIMITS, lambda watched: gone.append((watched.service["name"], good.looks)))  # type: ignore[list-item,attr-defined]
+    found = _watch.watch([bad, good], 1.2, LIMITS, lambda watched: gone.append((watched.service["name"], good.looks)))  # type: ignore[list-item]
     assert (found, gone, bad.looks) == ({"bad": "it hangs"}, [("bad", 0)], 1)
     assert good.looks > 1
 
