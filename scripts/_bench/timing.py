@@ -75,6 +75,10 @@ def measure(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeou
     return Run(time.monotonic() - started, usage.ru_utime + usage.ru_stime, text)
 
 
+LONG = 20
+"""Seconds from which on a measurement is told as it ends: nobody likes to wait without a sign."""
+
+
 def rounds(count: int, sides: Mapping[str, Callable[[], float]]) -> dict[str, Series]:
     """Measure every side once per round, so that what else the machine does meets all of them alike; each round begins with another side."""
     series = {name: Series() for name in sides}
@@ -82,7 +86,10 @@ def rounds(count: int, sides: Mapping[str, Callable[[], float]]) -> dict[str, Se
     for number in range(count):
         first = number % len(names)
         for name in names[first:] + names[:first]:
+            begun = time.monotonic()
             series[name].samples.append(sides[name]())
+            if time.monotonic() - begun > LONG:
+                print(f"    {name}, round {number + 1} of {count}: {time.monotonic() - begun:.0f} s", flush=True)
     return series
 
 
