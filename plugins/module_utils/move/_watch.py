@@ -46,7 +46,7 @@ QUEUE = 100
 QUEUED, FEW_QUEUED = 5, 10
 """Connections for each request that the container can work at which may wait for it all the time, and how many may do so in any case."""
 
-QUEUED_SECONDS = 1.0
+QUEUED_SECONDS = 2.0
 """All the time: at each look for so long."""
 
 AT_ONCE = 6
@@ -58,6 +58,9 @@ PROBE_SECONDS = 0.6
 PROBE_TIMEOUT = 5.0
 SLICE_SECONDS = 0.02
 LOOK_SECONDS = 0.2
+JUDGE_SECONDS = 0.5
+"""Between two verdicts on answers; both have to say that something is worse: of the first few, most may be late by chance."""
+
 PROBES = 20
 """How many different requests are asked in turn."""
 
@@ -218,6 +221,8 @@ class Watch:
         self.log = Log(path, log_lines)
         self.most = patience(service["uwsgi"].get("options", {}))
         self.waiting: List[Tuple[float, int]] = []
+        self.judged = 0.0
+        self.doubt: Optional[str] = None
         # a request that changes something is never sent twice on our own account
         self.requests = [item for item in _requests.choose(service, [_requests.Log(log_lines)], [], PROBES) if item.method in _requests.SAFE_METHODS][:PROBES]
 
@@ -246,8 +251,12 @@ class Watch:
 
     def problem(self, limits: Limits) -> Optional[str]:
         """What got worse by now."""
-        return self.died() or queue_problem(self.waiting, self.most) or verdict(
-            self.tallies["host"], self.tallies["container"], self.log.before, self.log.now, limits, time.monotonic())
+        at_once, now = self.died() or queue_problem(self.waiting, self.most), time.monotonic()
+        if at_once or now < self.judged + JUDGE_SECONDS:
+            return at_once
+        self.judged, before = now, self.doubt
+        self.doubt = verdict(self.tallies["host"], self.tallies["container"], self.log.before, self.log.now, limits, now)
+        return self.doubt if before else None
 
     def summary(self) -> Dict[str, Any]:
         """Counts and percentiles (milliseconds) for the module's result."""
