@@ -172,7 +172,7 @@ class Run:
 
     def live(self, now: float, turn: int, columns: int, rows: int, fancy: bool = True) -> list[str]:
         """What a terminal shows while hosts work: a line for each, the longest at work first, no longer than ``columns``, no more than ``rows``."""
-        working = sorted((host for host in self.hosts.values() if host.began is not None), key=lambda host: host.began)  # type: ignore[arg-type,return-value]
+        working = sorted((host for host in self.hosts.values() if host.began is not None), key=lambda host: host.began or 0.0)
         shown = working if len(working) <= rows else working[:max(1, rows - 1)]
         mark = text.spinner(turn, fancy)
         lines = [f"{mark} {host.name.ljust(self.width)}  {host.phase.ljust(text.PHASE_WIDTH)} {host.elapsed(now):6.0f} s  "

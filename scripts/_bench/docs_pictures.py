@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import io
-import os
-import pty
 import re
 import shutil
-import struct
 import tempfile
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +16,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from . import ROOT, BenchError, control, logged, say
+from .terminal import on_terminal
 
 IMAGES = ROOT / "docs/images"
 COLUMNS, ROWS = 104, 40
@@ -44,24 +40,12 @@ SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http:/
 """rich's own, without the fonts that it loads from a server."""
 
 
-def on_terminal(argv: list[str]) -> str:
+def recorded(argv: list[str]) -> str:
     """What a command writes to a terminal of COLUMNS and ROWS. Raises BenchError when it fails."""
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execvpe(argv[0], argv, {**os.environ, "TERM": "xterm-256color", "ANSIBLE_STDOUT_CALLBACK": "gantry.webstack.progress", "PYTHONUTF8": "1"})
-    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    told = b""
-    while True:
-        try:
-            data = os.read(master, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        told += data
-    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
-        raise BenchError(f"{' '.join(argv)} failed:\n{told.decode(errors='replace')[-3000:]}")
-    return re.sub(r"\r+\n", "\n", told.decode("utf-8"))
+    code, told = on_terminal(argv, {"TERM": "xterm-256color", "ANSIBLE_STDOUT_CALLBACK": "gantry.webstack.progress", "PYTHONUTF8": "1"}, ROWS, COLUMNS)
+    if code:
+        raise BenchError(f"{' '.join(argv)} failed:\n{told[-3000:]}")
+    return re.sub(r"\r+\n", "\n", told)
 
 
 def screens(told: str) -> Iterator[tuple[list[str], list[str]]]:
@@ -120,7 +104,7 @@ def take(inventory: Path) -> None:
         logged([*play, "gantry.webstack.discover", *plans], "docs-pictures", hint=hint)
         logged([*play, "gantry.webstack.rollback", *plans], "docs-pictures", hint=hint)
         say("a convert on a terminal")
-        told = on_terminal([*play, "gantry.webstack.convert", *plans])
+        told = recorded([*play, "gantry.webstack.convert", *plans])
         title = "ansible-playbook -i inventory.yml --become gantry.webstack.convert"
         draw(screen(told, "parity"), title, IMAGES / "progress.svg")
         draw(lasting(told), title, IMAGES / "progress-end.svg")

@@ -21,7 +21,11 @@ class _Unsafe(yaml.SafeLoader):
     """Reads the role's variables, in which templates for AWX are marked ``!unsafe``."""
 
 
-_Unsafe.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))  # type: ignore[arg-type]
+def _text(loader: yaml.SafeLoader, node: Any) -> Any:
+    return loader.construct_scalar(node)
+
+
+_Unsafe.add_constructor("!unsafe", _text)
 
 
 def credential_types() -> dict[str, dict[str, Any]]:

@@ -68,8 +68,7 @@ class Host:
 
     def run(self, *argv: str, check: bool = True, stdin: str | None = None) -> str:
         """What a command on the host prints."""
-        done = subprocess.run(["docker", "exec", "-i", self.container, *argv], input=stdin, capture_output=True, text=True, check=False,
-                              **({} if stdin is not None else {"stdin": subprocess.DEVNULL}))  # type: ignore[call-overload]
+        done = subprocess.run(["docker", "exec", "-i", self.container, *argv], input=stdin or "", capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"{argv}: {done.stderr}"
         return done.stdout.strip()
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from host import PREFIX, ROOT
-from injections import Injection, Missed, chosen, hosts, of_the_edge
+from injections import Injection, Missed, chosen, chosen_for_edge, hosts
 from lab import ENDS, OTHER, Lab, Wrong
 from steady import Load
 
@@ -219,7 +219,7 @@ def main() -> int:
         tally = Tally(lab, load)
         try:
             load.start()
-            wanted = chosen(lab.learn(), GONE, options.share) if not options.edge else of_the_edge(lab.learn(), options.share)
+            wanted = chosen(lab.learn(), GONE, options.share) if not options.edge else chosen_for_edge(lab.learn(), options.share)
             wanted = [item for item in wanted if all(word in f"{item.kind}: {item.where}" for word in options.only or [])]
             print(f"{len(wanted)} injections; {time.monotonic() - started:.0f} s until here", flush=True)
             run_all(tally, by_turns(wanted))

@@ -252,7 +252,7 @@ def _at(made: list[Injection], learnt: Mapping[str, Steps], share: float, kind: 
         made.append(Injection(kind, where, playbook, make(playbook, module, step_of(labels, number)), anew=module == "image_harvest", **more))
 
 
-def of_the_edge(learnt: dict[str, Steps], share: float = 1) -> list[Injection]:
+def chosen_for_edge(learnt: dict[str, Steps], share: float = 1) -> list[Injection]:
     """All injections into the moves of nginx itself. Pure."""
     made: list[Injection] = []
     at = partial(_at, made, learnt, share)

@@ -5,14 +5,9 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 from _bench import ROOT, ecosystem, scenarios
 
 PAGE = (ROOT / "docs/support-matrix.md").read_text(encoding="utf-8")

@@ -73,7 +73,7 @@ def http_question(service: Mapping[str, Any], target: str, host: str = "", more:
         for variable in re.findall(r"\$\{?(\w+)\}?", value):
             given = {"host": host, "http_host": host, "server_name": host, "scheme": known["REQUEST_SCHEME"], "remote_addr": "127.0.0.1",
                      "proxy_add_x_forwarded_for": "127.0.0.1", "request_uri": target, "server_port": known["SERVER_PORT"]}.get(variable, "")
-            value = re.sub(r"\$(\{%s\}|%s\b)" % (variable, variable), lambda dummy, given=given: given, value)  # type: ignore[misc]
+            value = re.sub(r"\$(\{%s\}|%s\b)" % (variable, variable), given.replace("\\", r"\\"), value)
         headers = {key: text for key, text in headers.items() if key.lower() != name.lower()}
         headers[name] = value
     location = site.get("location", "/").split()[-1]

@@ -188,3 +188,16 @@ def replace_file(path: str, text: str, mode: int, uid: int = 0, gid: int = 0, ti
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def remove_file(path: str) -> bool:
+    """Remove a file, and its directory when nothing else is in it, as a unit's drop-in has one; was it there? Idempotent."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        there = False
+    else:
+        there = True
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))
+    return there

@@ -11,8 +11,6 @@ from typing import List
 VASSAL_DIR = "/etc/webstack/vassals"
 """The emperor's directory: one ``NAME.ini`` per installed service."""
 
-EMPEROR_UNIT = "webstack-emperor.service"
-
 EMPEROR_STATS = "/run/webstack-emperor/stats.sock"
 """The emperor's own stats socket, in a directory that only root enters."""
 

@@ -18,6 +18,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _engine, _journal, _paths, _proc
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, WebstackModule, host_lock, run
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 from ansible_collections.gantry.webstack.plugins.module_utils.discover import _evidence_nginx
 from ansible_collections.gantry.webstack.plugins.module_utils.edge import _configuration, _handover, _image, _masters, _mounts, _proof, _questions, _sides
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _nginx
@@ -243,7 +244,7 @@ class EdgeModule(WebstackModule):
             return
         if target.master():  # it was told to leave by a run that was killed
             _masters.wake(target.master())
-            if not _masters.until(target.serves, _sides.START_SECONDS):
+            if not until(target.serves, _sides.START_SECONDS):
                 raise WebstackError("%s does not serve again; see its error log" % target.words)
             return
         running = sorted((other for other in others if other.master()), key=lambda other: not other.serves())

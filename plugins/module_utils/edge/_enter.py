@@ -22,7 +22,7 @@ import struct
 import subprocess
 import sys
 import time
-from typing import Dict, List, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 VARIABLE = "NGINX"
 MOST = 200
@@ -120,7 +120,7 @@ def children(pid: int) -> List[int]:
     return found
 
 
-def listening(pid: int) -> Optional[Tuple[int, object]]:
+def listening(pid: int) -> Optional[Tuple[int, Any]]:
     """(family, address) of the first address on which a process listens; TCP before UNIX sockets."""
     inodes = set()
     for name in os.listdir("/proc/%d/fd" % pid):
@@ -165,7 +165,7 @@ def health(pid_file: str) -> int:
         return 1
     with socket.socket(place[0]) as peer:
         peer.settimeout(10)
-        peer.connect(place[1])  # type: ignore[arg-type]
+        peer.connect(place[1])
     return 0
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
-from typing import Callable, List
+from typing import List
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 
 
 def title(process: _processes.Process) -> str:
@@ -34,16 +34,6 @@ def helpers(pid: int) -> List[_processes.Process]:
 def serves(pid: int) -> bool:
     """Has a master workers that take connections?"""
     return any(title(child).startswith("nginx: worker process") and "shutting down" not in title(child) for child in helpers(pid))
-
-
-def until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Wait for a condition; ``timeout`` in seconds. False when it does not hold in time."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def drained(pid: int, timeout: float) -> bool:

@@ -24,6 +24,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common import _pat
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import Response
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._redact import redact
 from ansible_collections.gantry.webstack.plugins.module_utils.edge import _configuration, _image, _masters, _mounts, _questions, _sides
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _parity
@@ -144,7 +145,7 @@ class Beside:
         def serves() -> bool:
             return not ended() and _masters.serves(container.attrs["State"]["Pid"])
 
-        if not _masters.until(lambda: serves() or ended(), _sides.START_SECONDS) or ended():
+        if not until(lambda: serves() or ended(), _sides.START_SECONDS) or ended():
             log = container.logs(tail=20).decode("utf-8", "replace").strip().splitlines()
             raise WebstackError("nginx does not come up in its container beside the host's (%s); nothing was changed" % (log or ["no word"])[-1])
         self.pid = container.attrs["State"]["Pid"]

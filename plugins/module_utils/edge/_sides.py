@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 from ansible_collections.gantry.webstack.plugins.module_utils.edge import _handover, _image, _masters
 from ansible_collections.gantry.webstack.plugins.module_utils.edge._mounts import Mount
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _container_config, _seam
@@ -103,7 +104,7 @@ class HostSide(Side):
         with _handover.Offer(OFFER) as offer:
             run(["systemctl", "reload", "--no-block", nginx.unit])
             offer.give(sockets, START_SECONDS, lambda: None)
-            if not _masters.until(self.serves, START_SECONDS):
+            if not until(self.serves, START_SECONDS):
                 raise WebstackError("nginx did not come up on the host within %d s: see journalctl -u %s and its error log" % (START_SECONDS, nginx.unit))
 
     def stop(self) -> None:
@@ -112,9 +113,9 @@ class HostSide(Side):
 
     def stands_for(self, container: Optional[str]) -> None:
         """Have the unit stand for a container, or for itself again."""
-        changed = _removed(self.way_back) if container is None or self.master() else False
+        changed = _journal.remove_file(self.way_back) if container is None or self.master() else False
         if container is None:
-            changed = _removed(self.drop_in) or changed
+            changed = _journal.remove_file(self.drop_in) or changed
         else:
             changed = _written(self.drop_in, self._text(container)) or changed
         if changed:
@@ -163,7 +164,7 @@ class ContainerSide(Side):
             self.client.containers.run(self.image, self.command(), name=self.name, labels={_image.LABEL: "nginx", _paths.LABEL + ".slot": self.slot},
                                        network_mode="host", healthcheck=self._health(), **self.confinement())
             offer.give(sockets, START_SECONDS, self._ended)
-            if not _masters.until(lambda: self.serves() or self._ended() is not None, START_SECONDS) or not self.serves():
+            if not until(lambda: self.serves() or self._ended() is not None, START_SECONDS) or not self.serves():
                 raise WebstackError(self._ended() or "nginx in its container has no workers after %d s" % START_SECONDS)
 
     def command(self) -> List[str]:
@@ -228,16 +229,6 @@ def _written(path: str, text: str) -> bool:
     return True
 
 
-def _removed(path: str) -> bool:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return False
-    with contextlib.suppress(OSError):
-        os.rmdir(os.path.dirname(path))
-    return True
-
-
 def own_pid_file(path: str, pid: int = 0) -> None:
     """nginx's PID file is a file again, with ``pid`` or the same as before: the host's nginx would write through the link into its container's."""
     if os.path.islink(path):
@@ -286,12 +277,13 @@ def _runtime_directories() -> Dict[str, List[str]]:
 def _forget_preserved(but: "set[str]") -> bool:
     gone = [path for path in glob.glob("/etc/systemd/system/*.service.d/" + _paths.EDGE_DROP_IN) if path not in but and read(path) == PRESERVE]
     for path in gone:
-        _removed(path)
+        _journal.remove_file(path)
     return bool(gone)
 
 
 def forget_places() -> None:
     """The opposite of ``keep_places``."""
-    _removed(TMPFILES)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(TMPFILES)
     if _forget_preserved(set()):
         run(["systemctl", "daemon-reload"])

@@ -83,11 +83,11 @@ def moved(recipes: List[Recipe], real: Mapping[str, str]) -> Dict[str, str]:
     """
     found: Dict[str, str] = {}
     for recipe in recipes:
-        other = next((name for name, path in real.items() if path == recipe.path and not any(known.service == name for known in recipes)), None)
-        lock = next((known for known in recipes if known.path == recipe.path and known.lock != recipe.lock), None)
-        if other or lock:
+        others = [name for name, path in real.items() if path == recipe.path and not any(known.service == name for known in recipes)]
+        others += [known.service for known in recipes if known.path == recipe.path and known.lock != recipe.lock]
+        if others:
             raise WebstackError("services %s and %s share the virtual environment %s; say container.venv: rebuilt, with the same lock, for both or for none"
-                                % (recipe.service, other or lock.service, recipe.path))  # type: ignore[union-attr]
+                                % (recipe.service, others[0], recipe.path))
         found[recipe.path] = recipe.place
     return found
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
-from typing import Callable, Dict, Iterator, List
+from typing import Dict, Iterator, List
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import CommandError, WebstackError, run
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _own_files
 
 POLICY = "/usr/sbin/policy-rc.d"
@@ -128,13 +128,13 @@ def hand_over() -> List[int]:
         new = master()
         return new not in (0, old) and not is_outdated(new) and bool(_processes.children(new, _processes.processes()))
 
-    if not _wait(took_over, TAKE_OVER_SECONDS):
+    if not until(took_over, TAKE_OVER_SECONDS):
         raise WebstackError("the new nginx did not take over within %g seconds; the former one goes on answering: see /var/log/nginx/error.log, "
                             "and run again" % TAKE_OVER_SECONDS)
     new = master()
     with contextlib.suppress(ProcessLookupError):
         os.kill(old, signal.SIGQUIT)
-    if _wait(lambda: not os.path.exists("/proc/%d" % old), DRAIN_SECONDS) and not _wait(lambda: _processes.main_pid(UNIT) == new, 5.0):
+    if until(lambda: not os.path.exists("/proc/%d" % old), DRAIN_SECONDS) and not until(lambda: _processes.main_pid(UNIT) == new, 5.0):
         raise WebstackError("nginx was exchanged (process %d), but systemd does not follow: see systemctl status %s" % (new, UNIT))
     return [old, new]
 
@@ -146,12 +146,3 @@ def _pid_in(path: str) -> int:
     except (OSError, ValueError):
         return 0
     return pid if os.path.exists("/proc/%d" % pid) else 0
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True

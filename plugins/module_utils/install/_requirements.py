@@ -68,15 +68,6 @@ def parse_lock(text: str) -> Lock:
     return Lock(pins, conditional, loose, any("--hash=" in line for line in lines), digest)
 
 
-def venv_digest(requirements: str, version: str = "", interpreter: str = "", system_site_packages: bool = False) -> str:
-    """The name of the virtual environment for a lock and a Python: the same for the same lock, whatever its comments and blank lines. Pure.
-
-    ``version`` and ``interpreter`` are what is known of the Python where the name is made; whoever makes it twice has to know the same.
-    """
-    told = [parse_lock(requirements).digest, version, interpreter, "system" if system_site_packages else ""]
-    return hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
 def expected(lock: Lock, installed: Dict[str, str]) -> Dict[str, str]:
     """The distributions after an installation, as far as they can be known without asking an index. Pure."""
     after = {name: version for name, version in installed.items() if not lock.hashed or name in TOOLS or name in lock.names}

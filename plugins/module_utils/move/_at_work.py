@@ -232,13 +232,3 @@ def _text_at(memory: Any, address: int, length: int) -> bytes:
         memory.seek(address)
         return memory.read(length)
     return b""
-
-
-def wait_until(there: Any, seconds: float) -> bool:
-    """Ask again and again; False when it is not so in time."""
-    deadline = time.monotonic() + seconds
-    while not there():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _processes
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _at_work, _beside, _held, _host_stack, _instance, _seams
 
 
@@ -60,7 +61,7 @@ class Beside(ABC):
         """Begin where no tick of uWSGI's own cron is near, so that the mules' messages need not wait for one."""
         former = self.former()
         if former is not None and not self.held.released:
-            _at_work.wait_until(lambda: _held.no_tick_ahead(former, 2 * _held.LULL), 3 * _held.LULL)
+            until(lambda: _held.no_tick_ahead(former, 2 * _held.LULL), 3 * _held.LULL)
 
     def settle_host(self, timeout: float) -> None:
         """What runs beside the host's web requests comes to a point at which it can be ended: nothing in hand, no tick ahead."""

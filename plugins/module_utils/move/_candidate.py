@@ -88,7 +88,7 @@ def plan_candidate(service: Mapping[str, Any], image: str, secret_values: Mappin
     name = service["name"]
     net = _container_config.network(service)
     secrets = _container_config.ini([("env", "%s=%s" % item) for item in sorted(secret_values.items())]) if secret_values else None
-    include = _container_config.logging(service) + ([("ini", _container_config.SECRETS)] if secrets else [])
+    include = _container_config.log_options(service) + ([("ini", _container_config.SECRETS)] if secrets else [])
     beside = [_container_config.Mount("beside", _beside.DIRECTORY, True)] if _beside.has_any(service) else []
     logs = _container_config.log_mounts(service)
     draft = _container_config.mounts(service, "", "" if secrets is None else "secrets") + beside + logs

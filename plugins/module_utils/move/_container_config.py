@@ -68,7 +68,8 @@ LOG_FILE = 10000000
 def logs_to_file(service: Mapping[str, Any]) -> bool:
     """Does the container write its log to a file, as the host's instance does or as the plan says?
 
-    The engine reads each line from a pipe: a line for each request costs a small service a third of its requests at saturation.
+    The engine reads each line from a pipe: a line for each request took 40 % of a small service's
+    requests at saturation (docs/benchmarks.md).
     """
     options = service.get("uwsgi", {}).get("options", {})
     values = [value for key in ("logger", "req-logger", "logger-req") for value in _listed(options.get(key, []))]
@@ -76,7 +77,7 @@ def logs_to_file(service: Mapping[str, Any]) -> bool:
     return bool(service.get("container", {}).get("log", "file" if files else "engine") == "file")
 
 
-def logging(service: Mapping[str, Any]) -> List[Tuple[str, str]]:
+def log_options(service: Mapping[str, Any]) -> List[Tuple[str, str]]:
     """The options by which uWSGI writes and rotates its own log (uWSGI: options logto, log-maxsize, log-backupname)."""
     path = _paths.container_log(service["name"])
     return [("logto", path), ("log-maxsize", str(LOG_FILE)), ("log-backupname", path + ".1")] if logs_to_file(service) else []

@@ -101,7 +101,8 @@ class Pass:
             os.fsync(dst)
 
     def _surplus(self, dst: int, name: str) -> None:
-        if stat.S_IFMT(_look(dst, name).st_mode) in _PLAIN:  # type: ignore[union-attr]
+        info = _look(dst, name)
+        if info is not None and stat.S_IFMT(info.st_mode) in _PLAIN:
             _remove(dst, name)
             self.counts.removed += 1
 

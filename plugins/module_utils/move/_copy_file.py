@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 from typing import Callable, Dict, Iterator
 
@@ -128,7 +129,7 @@ def _extended(src: int, dst: int) -> None:
             _try(name, lambda name: os.removexattr(dst, name))
     for name, value in wanted.items():
         if there.get(name) != value:
-            _try(name, lambda name, value=value: os.setxattr(dst, name, value))  # type: ignore[misc]
+            _try(name, functools.partial(os.setxattr, dst, value=value))
 
 
 def extended(fd: int) -> Dict[str, bytes]:

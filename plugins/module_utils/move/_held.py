@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _at_work, _beside
 
 LULL = 15
@@ -146,7 +147,7 @@ def settle(instance: _at_work.Instance, told: bool, seconds: float, quick: Calla
             return False
         left = ""
         return True
-    _at_work.wait_until(idle, seconds)
+    until(idle, seconds, 0.1)
     return left
 
 
@@ -171,7 +172,7 @@ def minutes(instance: _at_work.Instance) -> Dict[str, int]:
 def end_beside(instance: _at_work.Instance, held: Held, told: bool, seconds: float) -> List[str]:
     """Let what a container runs beside its web requests end while these go on; uWSGI starts it again at once, and it waits. Words for what had to be killed."""
     warnings: List[str] = []
-    if held.crons and not _at_work.wait_until(held.take_ticks_back, 130):
+    if held.crons and not until(held.take_ticks_back, 130):
         warnings.append("its cron")
     held.hold_back()
     if not told:
@@ -180,7 +181,7 @@ def end_beside(instance: _at_work.Instance, held: Held, told: bool, seconds: flo
     warnings += [left] if left else []
     for pid, number in instance.daemons().items():
         _at_work.send(-pid, number)
-    if not _at_work.wait_until(lambda: not instance.daemons(), _DAEMON_SECONDS):
+    if not until(lambda: not instance.daemons(), _DAEMON_SECONDS):
         warnings.append("a daemon")
         for pid in instance.daemons():
             _at_work.send(-pid, signal.SIGKILL)

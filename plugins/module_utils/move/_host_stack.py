@@ -288,12 +288,8 @@ class Unit(HostStack):
             self._change_back(self.memory["file"])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.flag)
-        ours = [path for path in (self.drop_in, self._socket_drop_in) if os.path.exists(path)]
-        for path in ours:
-            os.unlink(path)
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.dirname(path))
-        if ours:
+        removed = [path for path in (self.drop_in, self._socket_drop_in) if _journal.remove_file(path)]
+        if removed:
             run(["systemctl", "daemon-reload"])
 
     def start_as_it_was(self) -> None:

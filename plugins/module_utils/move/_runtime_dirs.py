@@ -8,7 +8,6 @@ Such a unit keeps the directory by a drop-in while a service with a seam in it i
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 from typing import List
@@ -50,9 +49,7 @@ def let_go(name: str) -> None:
     """Take the drop-ins away. Idempotent."""
     ours = glob.glob(_drop_in("*", name))
     for path in ours:
-        os.unlink(path)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(path))
+        _journal.remove_file(path)
     if ours:
         run(["systemctl", "daemon-reload"])
 

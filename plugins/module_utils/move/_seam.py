@@ -17,6 +17,7 @@ from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import UnixSocket, tcp_states, unix_sockets
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 from ansible_collections.gantry.webstack.plugins.module_utils.discover._uwsgi_running import same
 
 
@@ -41,11 +42,8 @@ def open_requests(sockets: Iterable[UnixSocket], paths: Sequence[str]) -> int:
 
 def wait_for(what: str, condition: Callable[[], bool], timeout: float, interval: float = 0.05) -> None:
     """Poll ``condition`` until it holds; ``timeout`` in seconds. Raises WebstackError naming ``what``."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise WebstackError("%s within %d s" % (what, timeout))
-        time.sleep(interval)
+    if not until(condition, timeout, interval):
+        raise WebstackError("%s within %d s" % (what, timeout))
 
 
 def drained(pid: Optional[int], paths: Sequence[str], timeout: float) -> bool:
@@ -54,12 +52,7 @@ def drained(pid: Optional[int], paths: Sequence[str], timeout: float) -> bool:
     ``pid`` is a process of the container that listens, whose own requests, such as its health check's, count too; None for the host's instance.
     """
     time.sleep(0.2)  # a connect(2) that looked the path up just before the rename gets into the list
-    deadline = time.monotonic() + timeout
-    while open_requests(_sockets(pid), paths) > 0:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    return until(lambda: not open_requests(_sockets(pid), paths), timeout)
 
 
 SERVED = ("01", "03", "08")
@@ -73,12 +66,7 @@ def listens_at(address: str) -> bool:
 
 def drained_at(address: str, timeout: float) -> bool:
     """Wait until no connection to the listener at ``address`` is open; ``timeout`` in seconds. False when some still are at the end."""
-    deadline = time.monotonic() + timeout
-    while any(item.state in SERVED and same(item.local, address) for item in tcp_states()):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    return until(lambda: not any(item.state in SERVED and same(item.local, address) for item in tcp_states()), timeout)
 
 
 def links_to(seam: str, target: str) -> bool:

@@ -435,7 +435,7 @@ class SwitchModule(WebstackModule):
         return self._with_state(frozen, lambda frozen: frozen.back())
 
     def _seam_back(self, moves: List[Move]) -> None:
-        """New requests go to the host."""
+        """New requests go to the host; a watch has this done at once, and the rest when it is over. Idempotent."""
         drain, timeout = self.params["drain_timeout"], self.params["timeout"]
         self._each(moves, lambda m: m.end_leaving(drain), lambda m: m.hold_back(drain), lambda m: m.start_host(), lambda m: m.give_seam_back(timeout))
 

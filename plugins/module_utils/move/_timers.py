@@ -173,14 +173,8 @@ class Timers:
 
     def to_host(self) -> None:
         """From the next tick on the commands run on the host. Idempotent."""
-        changed = False
-        for path in map(self._path, self.jobs):
-            if os.path.exists(path):
-                os.unlink(path)
-                changed = True
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.dirname(path))
-        self._reload(changed)
+        removed = [unit for unit in self.jobs if _journal.remove_file(self._path(unit))]
+        self._reload(bool(removed))
 
     def _reload(self, changed: bool) -> None:
         """Have systemd read its units, also when a run that was killed wrote them."""

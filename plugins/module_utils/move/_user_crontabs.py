@@ -23,7 +23,7 @@ from typing import Dict, List, Mapping, NamedTuple, Sequence
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _processes
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
 from ansible_collections.gantry.webstack.plugins.module_utils.common._unit_text import argument
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _at_work
+from ansible_collections.gantry.webstack.plugins.module_utils.common._waiting import until
 from ansible_collections.gantry.webstack.plugins.module_utils.move._cron import DOCKER, NOT_PASSED, SETTING
 
 SPOOL = "/var/spool/cron/crontabs"
@@ -182,7 +182,7 @@ class UserCrontabs:
         if not there:
             return
         replaced = time.monotonic()
-        _at_work.wait_until(lambda: time.monotonic() > replaced + _GRACE and not self.starting(), 10 * _GRACE)
+        until(lambda: time.monotonic() > replaced + _GRACE and not self.starting(), 10 * _GRACE)
         run(["systemctl", "disable", "--now", *(os.path.basename(path) for path in there if path.endswith(".socket"))])
         for path in there:
             os.unlink(path)

@@ -149,7 +149,7 @@ def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limi
     return None
 
 
-def patience(options: Mapping[str, Any]) -> int:
+def may_wait(options: Mapping[str, Any]) -> int:
     """How many connections may wait for an instance with these uWSGI options all the time: as many as each makes wait for a while, and half of its queue."""
     def number(default: int, *names: str) -> int:
         return next((int(options[name]) for name in names if str(options.get(name, "")).isdigit()), default)
@@ -219,7 +219,7 @@ class Watch:
         self.tallies = {side: Tally() for side in self.sockets}
         path = access_log(service)
         self.log = Log(path, log_lines)
-        self.most = patience(service["uwsgi"].get("options", {}))
+        self.may_wait = may_wait(service["uwsgi"].get("options", {}))
         self.waiting: List[Tuple[float, int]] = []
         self.judged = 0.0
         self.doubt: Optional[str] = None
@@ -251,7 +251,7 @@ class Watch:
 
     def problem(self, limits: Limits) -> Optional[str]:
         """What got worse by now."""
-        at_once, now = self.died() or queue_problem(self.waiting, self.most), time.monotonic()
+        at_once, now = self.died() or queue_problem(self.waiting, self.may_wait), time.monotonic()
         if at_once or now < self.judged + JUDGE_SECONDS:
             return at_once
         self.judged, before = now, self.doubt

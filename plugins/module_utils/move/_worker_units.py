@@ -185,11 +185,7 @@ class Workers:
                 _journal.replace_file(path, text, 0o644)
                 changed = True
             elif text is None:
-                changed = changed or there is not None
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-                with contextlib.suppress(OSError):
-                    os.rmdir(os.path.dirname(path))
+                changed = _journal.remove_file(path) or changed
         if changed or any(_processes.unit_properties(unit, "NeedDaemonReload").get("NeedDaemonReload") == "yes" for unit in texts):
             run(["systemctl", "daemon-reload"])
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from injections import chosen, of_the_edge
+from injections import chosen, chosen_for_edge
 from lab import Seen, Step, seen_in, spread, step_of
 
 INTERPRETER = Path(__file__).resolve().parents[3] / "tests/faults/interpreter.py"
@@ -36,9 +36,9 @@ def test_every_kind_is_chosen_and_more_than_a_hundred_in_all() -> None:
     assert len(waited) == 8 and all(number % 4 for number in waited)
 
 
-def test_faults_of_the_edge_are_at_its_own_steps_both_ways() -> None:
+def test_faults_chosen_for_edge_are_at_its_own_steps_both_ways() -> None:
     many = [Seen(f"step {number}", number % 4 / 5) for number in range(30)]
-    found = of_the_edge({"convert": {"switch": many, "edge": many}, "rollback": {"edge": many}})
+    found = chosen_for_edge({"convert": {"switch": many, "edge": many}, "rollback": {"edge": many}})
     assert {item.where.split()[1] for item in found} == {"edge"}
     assert {item.playbook for item in found} == {"convert", "rollback"}
     assert len(found) >= 50

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from _bench import BenchError, docs, docs_commands, docs_playbooks
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from _bench import BenchError, docs, docs_commands, docs_playbooks  # noqa: E402
 
 PAGE = """
 # A page

@@ -5,12 +5,9 @@
 from __future__ import annotations
 
 import io
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
 from _bench import ee, ee_layers
 

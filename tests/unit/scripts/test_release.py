@@ -4,15 +4,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-
 from _bench import BenchError, former, galaxy_client, release
 
 ROOT = Path(__file__).parents[3]

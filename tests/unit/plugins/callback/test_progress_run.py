@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
+from _bench.terminal import on_terminal
 
 PLAYBOOK = """
 - name: A play of two hosts
@@ -55,23 +54,6 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["ansible-playbook", "-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml")]
 
 
-def on_terminal(argv: list[str], **more: str) -> tuple[int, str]:
-    """(code, what it printed) of a command that has a terminal."""
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execvpe(argv[0], argv, {**os.environ, **more})
-    told = b""
-    while True:
-        try:
-            data = os.read(master, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        told += data
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), told.decode("utf-8")
-
-
 def without_terminal(argv: list[str]) -> subprocess.CompletedProcess[str]:
     """A command as CI runs it."""
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=300)
@@ -94,7 +76,7 @@ def test_without_a_terminal_there_are_plain_lines(command: list[str], tmp_path: 
 
 
 def test_on_a_terminal_there_is_a_line_for_each_host_at_work_and_none_is_left(command: list[str]) -> None:
-    code, told = on_terminal(command)
+    code, told = on_terminal(command, {})
     assert code == 2
     drawn = re.findall(r"\r\x1b\[J([^\r]*) one  other tasks +\d+ s  (\S*)  step 1 of 5\r+\n", told)
     assert len(drawn) >= 2 and len({mark for mark, dummy in drawn}) >= 2 and {len(signs) for dummy, signs in drawn} == {16}
@@ -103,7 +85,7 @@ def test_on_a_terminal_there_is_a_line_for_each_host_at_work_and_none_is_left(co
 
 
 def test_colour_and_the_moving_lines_can_be_refused(command: list[str]) -> None:
-    code, told = on_terminal(command, NO_COLOR="1", WEBSTACK_PROGRESS_PLAIN="1")
+    code, told = on_terminal(command, {"NO_COLOR": "1", "WEBSTACK_PROGRESS_PLAIN": "1"})
     assert code == 2 and "\x1b" not in told and "1 host done, 1 failed" in told
 
 

@@ -44,7 +44,7 @@ def test_options_are_the_hosts_less_what_the_container_replaces() -> None:
 def test_logs_go_to_a_file_as_on_the_host(options: "dict[str, object]", container: "dict[str, str]", to_file: bool) -> None:
     service = {"name": "shop", "uwsgi": {"options": options}, "container": container}
     assert config.logs_to_file(service) == to_file
-    assert bool(config.logging(service)) == bool(config.log_mounts(service)) == to_file
+    assert bool(config.log_options(service)) == bool(config.log_mounts(service)) == to_file
 
 
 def test_every_dropped_option_has_a_reason() -> None:

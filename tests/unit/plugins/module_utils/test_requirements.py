@@ -71,12 +71,3 @@ def test_installed_in(tmp_path: Path) -> None:
     (site / "broken-1.dist-info").mkdir()
     assert requirements.installed_in(str(tmp_path)) == {"flask": "3.1.3", "zope-interface": "7.2"}
     assert requirements.listing({"b": "2", "a": "1"}) == "a 1\nb 2\n"
-
-
-def test_venv_digest_tells_lock_and_python() -> None:
-    digest = requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.2")
-    assert digest == requirements.venv_digest("# why\n\na==1 \\\n  --hash=sha256:0\n", "3.11.2")
-    others = [requirements.venv_digest("a==2 --hash=sha256:0\n", "3.11.2"), requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.3"),
-              requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.2", "/opt/p/bin/python3.11"),
-              requirements.venv_digest("a==1 --hash=sha256:0\n", "3.11.2", "", True)]
-    assert len({digest, *others}) == 5 and len(digest) == 16

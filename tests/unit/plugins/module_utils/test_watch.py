@@ -75,7 +75,7 @@ def test_a_queue_that_fills(waiting: "list[int]", told: "str | None") -> None:
     ({}, 10), ({"processes": 4}, 20), ({"workers": "2", "threads": 8}, 50), ({"processes": 4, "threads": 8, "listen": 1024}, 160), ({"processes": "%k"}, 10),
 ])
 def test_how_many_may_wait(options: "dict[str, object]", most: int) -> None:
-    assert _watch.patience(options) == most
+    assert _watch.may_wait(options) == most
 
 
 class Watched:
