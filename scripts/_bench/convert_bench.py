@@ -26,7 +26,7 @@ from typing import Any
 
 from . import ROOT, BenchError, apt_install, control, engine, hosts, logged, output, say, setup_lock
 from .figures import Figure, Measured, finish, line
-from .timing import Series, measure, peak_memory, rounds, spans
+from .timing import Series, measure, p99, peak_memory, rounds, spans
 
 HERE = ROOT / "scripts/_bench/convert-bench"
 APP = ROOT / "tests/faults/apps/hello"
@@ -114,7 +114,7 @@ class Bench(Measured):
         self.add("p99 at saturation, container : bare", tails["boxed"].median / tails["bare"].median, 1.1, samples=tails)
 
         def steadily(name: str) -> float:
-            return _p99([latency for dummy, latency in self.asked(pair, 5, name, STEADY)])
+            return p99([latency for dummy, latency in self.asked(pair, 5, name, STEADY)])
 
         steady = rounds(2 * self.count, {"bare": lambda: steadily("bare"), "boxed": lambda: steadily("boxed")})
         self.add(f"p99 at {STEADY}/s, container : bare", steady["boxed"].median / steady["bare"].median, 1.1, samples=steady)
@@ -140,8 +140,8 @@ class Bench(Measured):
                 before += [latency for dummy, latency in self.asked(one, self.argv(str(self.work / "ping.yml"), [one]))]
         if max(during) >= 30:
             raise BenchError("requests failed while the service moved")
-        self.add(f"p99 during the switch ({len(during)} requests at {RATE}/s) : before", _p99(during) / _p99(before), 2,
-                 samples={"during": Series([_p99(during)]), "before": Series([_p99(before)])})
+        self.add(f"p99 during the switch ({len(during)} requests at {RATE}/s) : before", p99(during) / p99(before), 2,
+                 samples={"during": Series([p99(during)]), "before": Series([p99(before)])})
         self.clean()
 
     def asked(self, container: str, meanwhile: Sequence[str] | float, name: str = "app01", rate: float = RATE) -> list[tuple[float, float]]:
@@ -251,10 +251,6 @@ def slim_size(suite: str) -> float:
                hint="Look whether this machine reaches Debian's package mirrors, and run again.")
         with tarfile.open(path) as tar:
             return sum(member.size for member in tar if member.isfile() and not member.name.startswith(("./var/lib/apt/lists", "./var/cache/apt")))
-
-
-def _p99(latencies: list[float]) -> float:
-    return sorted(latencies)[max(int(len(latencies) * 0.99) - 1, 0)]
 
 
 def _options(words: list[str]) -> argparse.Namespace:

@@ -21,7 +21,7 @@ import time
 
 from . import ROOT, BenchError, control, engine, hosts, say, setup_lock
 from .figures import Figure, Measured, finish, line
-from .timing import Series, measure, rounds
+from .timing import Series, measure, p99, rounds
 
 HERE = ROOT / "scripts/_bench/discover-bench"
 PARTS = ("small", "load", "large")
@@ -92,8 +92,8 @@ class Bench(Measured):
             order = (("discover", during), ("ping", without))
             for what, latencies in order if number % 2 else order[::-1]:
                 latencies += self.window(container, what, 2)
-        self.add(f"p99 of the services during discover : without ({RATE}/s)", _p99(during) / _p99(without), 1.5,
-                 during=Series([_p99(during)]), without=Series([_p99(without)]))
+        self.add(f"p99 of the services during discover : without ({RATE}/s)", p99(during) / p99(without), 1.5,
+                 during=Series([p99(during)]), without=Series([p99(without)]))
 
     def window(self, container: str, what: str, runs: int) -> list[float]:
         """The latencies of the requests while a playbook runs some times."""
@@ -129,10 +129,6 @@ class Bench(Measured):
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
             self.discover(container)
             return int(watcher.communicate("")[0]) / 1024
-
-
-def _p99(latencies: list[float]) -> float:
-    return sorted(latencies)[max(int(len(latencies) * 0.99) - 1, 0)]
 
 
 def _options(words: list[str]) -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import subprocess
@@ -73,6 +74,11 @@ def measure(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeou
     if process.returncode != 0:
         raise BenchError(f"{' '.join(argv)[:200]} ended with code {process.returncode}:\n{text[-3000:]}")
     return Run(time.monotonic() - started, usage.ru_utime + usage.ru_stime, text)
+
+
+def p99(latencies: Sequence[float]) -> float:
+    """The 99th percentile by nearest rank: the smallest value that 99 % do not exceed."""
+    return sorted(latencies)[math.ceil(0.99 * len(latencies)) - 1]
 
 
 LONG = 20

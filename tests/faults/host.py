@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,19 @@ class Play:
         self.process.communicate()
         if target:
             self.host.run("pkill", "-KILL", "--full", self.host.module, check=False)
+
+    def kill_at_task(self, number: int, delay: float, *, target: bool) -> str | None:
+        """Kill it some seconds after its task of this number began; the task's name, None when the run has no such task and is over."""
+        assert self.process.stdout is not None
+        seen = 0
+        for line in self.process.stdout:
+            seen += line.startswith("TASK [")
+            if seen == number:
+                time.sleep(delay)
+                self.kill(target=target)
+                return line[line.find("[") + 1:line.rfind("]")]
+        self.process.wait()
+        return None
 
     def wait(self) -> tuple[int, str]:
         """Exit code and output of a run that may end by itself."""

@@ -58,7 +58,7 @@ def module_killed(playbook: str, module: str, step: Step, after: float = 0) -> C
 def control_killed(playbook: str, task: int, delay: float, *, target: bool) -> Callable[[Lab], str]:
     """SIGKILL for ansible-playbook, and with ``target`` for the module that runs on the host too; without, what it began goes on."""
     def act(lab: Lab) -> str:
-        name = lab.kill_at_task(lab.begin(playbook), task, delay, target=target)
+        name = lab.begin(playbook).kill_at_task(task, delay, target=target)
         if name is None:
             raise Missed(f"{playbook} has no task {task}")
         return name

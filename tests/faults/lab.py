@@ -193,19 +193,6 @@ class Lab(Host):
                 if b"\0exec\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
 
-    def kill_at_task(self, play: Play, number: int, delay: float, *, target: bool) -> str | None:
-        """Kill a run some seconds after its task of this number began; the task's name, None when it has no such task."""
-        assert play.process.stdout is not None
-        seen = 0
-        for line in play.process.stdout:
-            seen += line.startswith("TASK [")
-            if seen == number:
-                time.sleep(delay)
-                play.kill(target=target)
-                return line[line.find("[") + 1:line.rfind("]")]
-        play.process.wait()
-        return None
-
     def await_modules(self) -> None:
         """Until no module runs any more."""
         end = time.monotonic() + 200

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,21 +196,6 @@ def test_a_package_mirror_that_is_down(web: Web) -> None:
         web.run("sh", "-c", "rm -rf /etc/apt/sources.list*; mv /root/apt/* /etc/apt/")
 
 
-def killed_at(web: Web, services: Services, step: int, *, target: bool, delay: float) -> bool:
-    """Start an install, kill it ``delay`` seconds after its task number ``step`` began; false when it has no such task."""
-    play = Play(web, "install", {"webstack_services": services})
-    assert play.process.stdout is not None
-    seen = 0
-    for line in play.process.stdout:
-        seen += line.startswith("TASK [")
-        if seen == step:
-            time.sleep(delay)
-            play.kill(target=target)
-            return True
-    play.process.wait()
-    return False
-
-
 @pytest.mark.parametrize(("target", "delay", "first", "stride"), [(True, 0.35, 1, STRIDE), (False, 0.1, FIRST_ON_HOST + 1, 3)],
                          ids=["both sides", "the control node"])
 def test_a_run_killed_at_each_step(web: Web, target: bool, delay: float, first: int, stride: int) -> None:
@@ -220,7 +204,7 @@ def test_a_run_killed_at_each_step(web: Web, target: bool, delay: float, first: 
     while True:
         wanted = altered(web, 1, environment={"GREETING": f"step{step}"}, nginx={"sites": [{"server_names": ["app01.test", f"step{step}.test"]}]})
         wanted = [*wanted, service(f"newer{step}", greeting="new")]
-        if not killed_at(web, wanted, step, target=target, delay=delay):
+        if Play(web, "install", {"webstack_services": wanted}).kill_at_task(step, delay, target=target) is None:
             break
         answers = web.bodies(NAMES)
         assert answers.pop("app01") in (former, f"step{step}"), f"killed at task {step}"
