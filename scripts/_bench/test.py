@@ -12,7 +12,7 @@
     ./scripts/test docs                       the documentation's site is built, and each link in it leads somewhere (about a minute)
     ./scripts/test docs-commands              each command of the tutorial and the guides on fresh hosts (about half an hour; not in "everything")
     ./scripts/test property                   generated service lists, without and with a real host (about 3 minutes)
-    ./scripts/test faults                     two hundred faults injected into convert and rollback (about two hours; not in "everything", which has a sample)
+    ./scripts/test faults                     faults injected into convert, rollback and nginx's moves (hours; not in "everything", which has a sample)
     ./scripts/test ee                         the execution environment, and jobs in it as AWX runs them (about 8 minutes; not in "everything")
     ./scripts/test upgrade                    a host that the last release converted, taken over by what is here (about 8 minutes; not in "everything")
     ./scripts/test galaxy-server              a Galaxy server: release, installation from there, upgrade (about 5 minutes; not in "everything")
