@@ -158,9 +158,13 @@ SOMAXCONN = 4096
 
 def sysctls(service: Mapping[str, Any], net: str) -> Dict[str, str]:
     """Kernel settings of the container's own network namespace: uWSGI refuses a ``listen`` that is larger than somaxconn."""
-    wanted = service.get("uwsgi", {}).get("options", {}).get("listen", 0)
-    large = str(wanted).isdigit() and int(wanted) > SOMAXCONN and net != "host"
-    return {"net.core.somaxconn": str(wanted)} if large else {}
+    wanted = number(service.get("uwsgi", {}).get("options", {}), "listen")
+    return {"net.core.somaxconn": str(wanted)} if wanted > SOMAXCONN and net != "host" else {}
+
+
+def number(options: Mapping[str, Any], *names: str, default: int = 1) -> int:
+    """What uWSGI is told of a number by the first of these options that is one."""
+    return next((int(options[name]) for name in names if str(options.get(name, "")).isdigit()), default)
 
 
 PIDS = 512
@@ -172,11 +176,7 @@ def pids_limit(service: Mapping[str, Any]) -> int:
     if "pids" in service.get("container", {}):
         return int(service["container"]["pids"])
     options = service.get("uwsgi", {}).get("options", {})
-
-    def number(*keys: str) -> int:
-        return next((int(options[key]) for key in keys if str(options.get(key, "")).isdigit()), 1)
-
-    return max(PIDS, PIDS // 2 + 2 * number("processes", "workers", "p") * (number("threads") + 2))
+    return max(PIDS, PIDS // 2 + 2 * number(options, "processes", "workers", "p") * (number(options, "threads") + 2))
 
 
 _ASK = """import base64, socket, sys

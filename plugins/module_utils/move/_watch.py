@@ -21,6 +21,7 @@ from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import
 from ansible_collections.gantry.webstack.plugins.module_utils.common._proc import unix_sockets
 from ansible_collections.gantry.webstack.plugins.module_utils.common._uwsgi_client import UwsgiError
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _requests
+from ansible_collections.gantry.webstack.plugins.module_utils.move._container_config import number
 
 ENOUGH = 50
 """Answers of each side from which on a 99th percentile says something."""
@@ -151,15 +152,14 @@ def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limi
 
 def may_wait(options: Mapping[str, Any]) -> int:
     """How many connections may wait for an instance with these uWSGI options all the time: as many as each makes wait for a while, and half of its queue."""
-    def number(default: int, *names: str) -> int:
-        return next((int(options[name]) for name in names if str(options.get(name, "")).isdigit()), default)
-    return max(FEW_QUEUED, min(QUEUED * number(1, "processes", "workers") * number(1, "threads"), number(QUEUE, "listen") // 2))
+    together = number(options, "processes", "workers", "p") * number(options, "threads")
+    return max(FEW_QUEUED, min(QUEUED * together, number(options, "listen", default=QUEUE) // 2))
 
 
 def queue_problem(waiting: Sequence[Tuple[float, int]], most: int) -> Optional[str]:
     """Did more than ``most`` wait all the time? ``waiting``: when each look was, in seconds, and the connections that had no worker then."""
-    for at, number in reversed(waiting):
-        if number <= most:
+    for at, count in reversed(waiting):
+        if count <= most:
             break
         if at <= waiting[-1][0] - QUEUED_SECONDS:
             return "for %.0f s more than %d requests waited for a free worker of the container, %d at last" % (QUEUED_SECONDS, most, waiting[-1][1])
@@ -230,9 +230,9 @@ class Watch:
         """The next request of ours to a side."""
         tally = self.tallies[side]
         me = threading.get_ident()
-        number = (tally.total + len(tally.asked)) % len(self.requests)
-        request, began = self.requests[number], time.monotonic()
-        tally.asked[me] = (number, began)
+        turn = (tally.total + len(tally.asked)) % len(self.requests)
+        request, began = self.requests[turn], time.monotonic()
+        tally.asked[me] = (turn, began)
         try:
             error = ask(self.service, self.sockets[side], request.target, request.method, PROBE_TIMEOUT, request.host).status >= 500
         except UwsgiError:
@@ -240,14 +240,14 @@ class Watch:
         finally:
             del tally.asked[me]  # else a thread that ends here would be waited for
         now = time.monotonic()
-        tally.add(error, Time(number, now - began, now))
+        tally.add(error, Time(turn, now - began, now))
 
     def look(self) -> None:
         """Take in what has happened to real requests since the last look."""
         self.log.read()
         # one that nobody has accepted has no inode yet (proc_pid_net(5), sock_i_ino in the kernel's net/unix)
-        number = sum(item.path == self.sockets["container"] and not item.listening and not item.inode for item in unix_sockets())
-        self.waiting.append((time.monotonic(), number))
+        count = sum(item.path == self.sockets["container"] and not item.listening and not item.inode for item in unix_sockets())
+        self.waiting.append((time.monotonic(), count))
 
     def problem(self, limits: Limits) -> Optional[str]:
         """What got worse by now."""
