@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import CACHE, LOGS, ROOT, BenchError, control, ee, engine, images, logged, output, say, setup_lock
+from . import CACHE, LOGS, ROOT, BenchError, control, ee, engine, images, logged, output, say, scenarios, setup_lock
 from .report import Outcome, Report
 
 LEFTOVERS = ("extensions/molecule", "tests", "scripts", ".ci", ".cache", ".git", ".gitignore", ".ansible-lint", "pyproject.toml", "requirements-dev",
@@ -87,7 +87,8 @@ def _injected(code: int, text: str) -> tuple[int, int]:
 def faults(report: Report) -> None:
     """Faults injected into runs of convert and rollback under a load, then into the moves of nginx itself; what came out of each is in .cache/faults.
 
-    Then what the scenario faults makes a sample of: an install killed at each of its steps, and a hundred clean runs of the parity gate.
+    Then the scenario faults with all that it makes a sample of otherwise: an install killed at each of its steps, every moment at which a convert is
+    killed, and a hundred clean runs of the parity gate.
     """
     with setup_lock():
         engine.setup()
@@ -97,9 +98,8 @@ def faults(report: Report) -> None:
                      show="^FAILED|^missed|injections in")
         log = (LOGS / f"test-{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
         print(f"  {log[-1] if log else 'it said nothing'}")
-    wanted = ["-k", "killed_at or clean_runs", str(ROOT / "tests/faults")]
-    _pytest(report, "faults in full", [control.tool("python"), "-m", "pytest", "-v", "--import-mode=prepend", "-o", "addopts=-ra", *wanted],
-            env={"WEBSTACK_EVERY_STEP": "1", "WEBSTACK_PARITY_RUNS": "100"}, timeout=5400)
+    os.environ.update(WEBSTACK_EVERY_STEP="1", WEBSTACK_PARITY_RUNS="100")
+    scenarios.run(report, ["faults"], keep=False)
 
 
 def reports(report: Report) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from _bench import hosts
-from host import PREFIX, Host, Play
+from host import EVERY_STEP, PREFIX, Host, Play
 from steady import Load
 
 APPS = Path(__file__).parent / "apps"
@@ -31,8 +31,8 @@ SMALL = ["--tmpfs", "/etc/webstack:exec,mode=755,size=4m", "--tmpfs", "/var/lib/
 UNHEALTHY = "app04"
 """The service whose new release loads and answers nothing but 500."""
 
-STRIDE = 1 if os.environ.get("WEBSTACK_EVERY_STEP") else 3
-"""./scripts/test faults kills a run at each step, the ordinary run at each third."""
+STRIDE = 1 if EVERY_STEP else 4
+"""Steps from one killed run to the next."""
 
 FIRST_ON_HOST = 3
 """The number of the first task that asks the host; of the ones before it, one is enough."""
@@ -196,7 +196,7 @@ def test_a_package_mirror_that_is_down(web: Web) -> None:
         web.run("sh", "-c", "rm -rf /etc/apt/sources.list*; mv /root/apt/* /etc/apt/")
 
 
-@pytest.mark.parametrize(("target", "delay", "first", "stride"), [(True, 0.35, 1, STRIDE), (False, 0.1, FIRST_ON_HOST + 1, 3)],
+@pytest.mark.parametrize(("target", "delay", "first", "stride"), [(True, 0.35, 1, STRIDE), (False, 0.1, FIRST_ON_HOST + 1, STRIDE)],
                          ids=["both sides", "the control node"])
 def test_a_run_killed_at_each_step(web: Web, target: bool, delay: float, first: int, stride: int) -> None:
     """Code, environment, a site and a new service are on their way each time; with the control node alone, what began on the host goes on."""

@@ -36,10 +36,10 @@ LATE = 0.02
 """Share of late answers that is let pass: of equal sides a hundredth is late by what a 99th percentile is, and it is known from few answers."""
 
 RECENT = 3.0
-"""Seconds over which a container is seen to hang."""
+"""Seconds for which most answers of a container are late when it hangs: the first ones after a switch may be, from a cold start under all the load."""
 
-HANGS = 0.1
-"""Seconds by which the answers of one that hangs are late, at least: for a moment a busy host may delay every second one by less."""
+HANGS = 0.2
+"""Seconds by which the answers of one that hangs are late, at least: a busy host may delay every second one of the side that has the load by less."""
 
 QUEUE = 100
 """Connections that wait for a worker at most, where uWSGI's option ``listen`` says nothing else."""
@@ -59,8 +59,6 @@ PROBE_SECONDS = 0.6
 PROBE_TIMEOUT = 5.0
 SLICE_SECONDS = 0.02
 LOOK_SECONDS = 0.2
-JUDGE_SECONDS = 0.5
-"""Between two verdicts on answers; both have to say that something is worse: of the first few, most may be late by chance."""
 
 PROBES = 20
 """How many different requests are asked in turn."""
@@ -131,8 +129,8 @@ def errors_rose(before: Tally, now: Tally, limits: Limits) -> bool:
     return now.errors >= FEW and now.share > before.share + limits.errors
 
 
-def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limits: Limits, now: float = 0.0) -> Optional[str]:
-    """What got worse by ``now`` (time.monotonic), in a few words for the end of a sentence; None when nothing did. Pure."""
+def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limits: Limits) -> Optional[str]:
+    """What got worse, in a few words for the end of a sentence; None when nothing did. Pure."""
     if errors_rose(host, container, limits):
         return "%d of %d test requests failed in the container, %d of %d on the host" % (container.errors, container.total, host.errors, host.total)
     if errors_rose(real_before, real, limits):
@@ -144,6 +142,11 @@ def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limi
         if late > FEW + LATE * len(container.times):
             return ("%d of %d answers of the container took more than %.0f ms, the host's p99 is %.0f ms"
                     % (late, len(container.times), bound * 1000, usual * 1000))
+    return None
+
+
+def hangs(host: Tally, container: Tally, limits: Limits, now: float) -> Optional[str]:
+    """Are most of the container's last answers late at ``now`` (time.monotonic)? As ``verdict``, of few answers: it says something when it lasts."""
     late, known = _late(host, container, limits.p99, now)
     if known >= AT_ONCE and late * 2 > known:
         return "%d of the last %d answers of the container took more than %g times as long as the host's" % (late, known, limits.p99)
@@ -221,8 +224,8 @@ class Watch:
         self.log = Log(path, log_lines)
         self.may_wait = may_wait(service["uwsgi"].get("options", {}))
         self.waiting: List[Tuple[float, int]] = []
-        self.judged = 0.0
-        self.doubt: Optional[str] = None
+        self.answered = time.monotonic()
+        """When the container did not hang, last."""
         # a request that changes something is never sent twice on our own account
         self.requests = [item for item in _requests.choose(service, [_requests.Log(log_lines)], [], PROBES) if item.method in _requests.SAFE_METHODS][:PROBES]
 
@@ -251,12 +254,12 @@ class Watch:
 
     def problem(self, limits: Limits) -> Optional[str]:
         """What got worse by now."""
-        at_once, now = self.died() or queue_problem(self.waiting, self.may_wait), time.monotonic()
-        if at_once or now < self.judged + JUDGE_SECONDS:
-            return at_once
-        self.judged, before = now, self.doubt
-        self.doubt = verdict(self.tallies["host"], self.tallies["container"], self.log.before, self.log.now, limits, now)
-        return self.doubt if before else None
+        host, container, now = self.tallies["host"], self.tallies["container"], time.monotonic()
+        hanging = hangs(host, container, limits, now)
+        if not hanging:
+            self.answered = now
+        return (self.died() or queue_problem(self.waiting, self.may_wait) or verdict(host, container, self.log.before, self.log.now, limits)
+                or (hanging if now >= self.answered + RECENT else None))
 
     def summary(self) -> Dict[str, Any]:
         """Counts and percentiles (milliseconds) for the module's result."""

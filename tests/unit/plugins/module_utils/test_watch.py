@@ -43,13 +43,13 @@ def test_what_got_worse(host: _watch.Tally, container: _watch.Tally, before: _wa
 def test_a_container_that_hangs_is_seen_before_it_has_answered() -> None:
     host, container = tally(30, 0, [0.01] * 30), tally(20, 0, [0.01] * 20)
     container.asked = dict.fromkeys(range(6), (0, 5.0))
-    assert _watch.verdict(host, container, tally(), tally(), LIMITS, 5.1) is None
-    assert str(_watch.verdict(host, container, tally(), tally(), LIMITS, 5.5)).startswith("6 of the last 6 answers of the container took more than 2 times")
+    assert _watch.hangs(host, container, LIMITS, 5.2) is None
+    assert str(_watch.hangs(host, container, LIMITS, 5.5)).startswith("6 of the last 6 answers of the container took more than 2 times")
     container.times += [_watch.Time(0, 0.01, 5.4)] * 6
-    assert _watch.verdict(host, container, tally(), tally(), LIMITS, 5.5) is None  # a moment
-    assert _watch.verdict(host, container, tally(), tally(), LIMITS, 8.5) is not None
+    assert _watch.hangs(host, container, LIMITS, 5.5) is None  # a moment
+    assert _watch.hangs(host, container, LIMITS, 8.5) is not None
     host.asked = {9: (0, 5.0)}  # slow too
-    assert _watch.verdict(host, container, tally(), tally(), LIMITS, 8.5) is None
+    assert _watch.hangs(host, container, LIMITS, 8.5) is None
 
 
 def test_slow_pages_hide_no_container_that_hangs() -> None:
@@ -57,7 +57,26 @@ def test_slow_pages_hide_no_container_that_hangs() -> None:
     host.times += [_watch.Time(1, 2.0, 4.0), _watch.Time(1, 2.01, 5.0)]
     container = tally()
     container.times = [_watch.Time(0, 0.3, 5.0)] * 6 + [_watch.Time(1, 2.3, 5.0), _watch.Time(2, 9.0, 5.0)]  # the host has not answered the last one yet
-    assert str(_watch.verdict(host, container, tally(), tally(), LIMITS, 5.5)).startswith("6 of the last 7 answers")
+    assert str(_watch.hangs(host, container, LIMITS, 5.5)).startswith("6 of the last 7 answers")
+
+
+@pytest.mark.parametrize(("late", "told"), [
+    ([True] * 20, "6 of the last 6"),
+    ([True] * 12, None),  # not long enough
+    ([True] * 12 + [False] + [True] * 12, None),
+])
+def test_a_container_hangs_when_its_answers_stay_late(monkeypatch: pytest.MonkeyPatch, late: "list[bool]", told: "str | None") -> None:
+    """A look each fifth of a second."""
+    times = iter(0.2 * look for look in range(99))
+    monkeypatch.setattr(_watch.time, "monotonic", lambda: next(times))
+    service = {"name": "shop", "uwsgi": {}, "nginx": {"sites": [{"access_log": False}]}}
+    watched = _watch.Watch(service, "", "", [], lambda: None)
+    said = []
+    for waits in late:
+        monkeypatch.setattr(_watch, "hangs", lambda *dummy, waits=waits: "6 of the last 6" if waits else None)
+        said.append(watched.problem(LIMITS))
+    assert said[-1] == told
+    assert said[0] is None
 
 
 @pytest.mark.parametrize(("waiting", "told"), [
