@@ -15,7 +15,8 @@ STATE = CACHE / "molecule"
 SUITES = ("bullseye", "bookworm", "trixie")
 """What the hosts in extensions/molecule/inventory/hosts.yml are made of."""
 
-ORDER = ("default", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "vassals", "units", "matrix", "discover", "convert", "rollback", "edge")
+ORDER = ("default", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "vassals", "units", "matrix", "discover", "convert", "deploy",
+         "rollback", "edge")
 """Scenarios that run first, in this order; the others follow by name."""
 
 ASIDE = ("export", "letters", "nginx_choice", "suites")

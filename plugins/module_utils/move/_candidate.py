@@ -314,6 +314,7 @@ class CandidateModule(WebstackModule):
             log = container.logs(tail=LOG_READ).decode("utf-8", "replace")
             if _container_config.logs_to_file(candidate.service):
                 log += written_since(_paths.container_log(candidate.service["name"]), self._logged.get(candidate.name, 0))
+            log = until_not_loaded(log)
             raise WebstackError("%s; %s serves on unchanged. The container's last words: %s" % (exc, journal.serving, last_words(log)),
                                 log=log.splitlines()[-LOG_TAIL:]) from exc
         self.result["candidates"].append(dict(candidate.journal_entry(), service=candidate.service["name"]))
@@ -381,6 +382,12 @@ def written_since(path: str, begin: int) -> str:
             return handle.read(LOG_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def until_not_loaded(log: str) -> str:
+    """A uWSGI log up to the last application that did not load, if there is one: what serves writes to the same log, and has its own to say afterwards."""
+    begin = log.rfind("unable to load app")
+    return log if begin < 0 else log[:begin] + log[begin:].split("\n", 1)[0]
 
 
 def last_words(log: str) -> str:

@@ -70,3 +70,10 @@ def test_requests_go_where_the_seam_leads_whatever_the_journal_says(tmp_path: Pa
 ])
 def test_the_line_that_says_most(log: str, words: str) -> None:
     assert _candidate.last_words(log) == words
+
+
+def test_the_words_of_an_application_that_does_not_load_are_told_from_those_of_the_one_that_serves() -> None:
+    failed = "ModuleNotFoundError: No module named 'shop'\nunable to load app 0 (mountpoint='') (callable not found or import error)"
+    log = "OSError: write error\n%s\nOSError: write error\n[pid: 7] GET /\n" % failed
+    assert _candidate.until_not_loaded(log) == "OSError: write error\n" + failed
+    assert _candidate.until_not_loaded("OSError: write error\n") == "OSError: write error\n"
