@@ -94,7 +94,7 @@ async def run(options: argparse.Namespace) -> int:
 def main() -> int:
     options = parser().parse_args()
     with contextlib.suppress(OSError):
-        os.nice(-10)  # it needs little, but at once: its own waiting for a processor would count as the services'
+        os.setpriority(os.PRIO_PROCESS, 0, -10)  # it needs little, but at once: its own waiting for a processor would count as the services'
     try:
         return asyncio.run(run(options))
     except Unready as exc:
