@@ -1,4 +1,4 @@
-"""Molecule scenarios: those that share hosts one after the other, and two groups of hosts at a time."""
+"""Molecule scenarios: those that share hosts one after the other, and two groups of hosts at a time; some before all others."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ STATE = CACHE / "molecule"
 SUITES = ("bullseye", "bookworm", "trixie")
 """What the hosts in extensions/molecule/inventory/hosts.yml are made of."""
 
-ORDER = ("default", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "vassals", "units", "matrix", "discover", "convert", "deploy",
-         "rollback", "edge")
+ORDER = ("default", "discover", "convert", "engine", "python", "uwsgi", "nginx", "repository", "webapp", "vassals", "units", "matrix", "deploy", "rollback",
+         "edge")
 """Scenarios that run first, in this order; the others follow by name."""
+
+ALONE = ("default", "discover", "convert")
+"""What runs before the others, with the machine to itself: the first makes all hosts, the last keeps 220 requests/s on one, the middle comes before it."""
 
 ASIDE = ("export", "letters", "nginx_choice", "suites")
 """What runs only when it is named: each takes many minutes, and the whole has to end within an hour and a half."""
@@ -42,7 +45,7 @@ def hosts(name: str) -> str:
 
 
 def groups(wanted: list[str]) -> list[list[str]]:
-    """Scenarios by the hosts that they share, in the order in which they run; what needs all hosts comes before all, by itself."""
+    """Scenarios by the hosts that they share, in the order in which they run."""
     shared: dict[str, list[str]] = {}
     for name in wanted:
         shared.setdefault(hosts(name), []).append(name)
@@ -122,13 +125,10 @@ def run(report: Report, wanted: list[str], *, keep: bool) -> None:
         shutil.rmtree(STATE, ignore_errors=True)
     else:
         destroy()
-    first, *others = groups([name for name in names() if name in wanted or not wanted and name not in ASIDE])
-    if hosts(first[0]) != hosts("default"):
-        others = [first, *others]
-    else:
-        _run_group(report, first, keep=keep)
+    chosen = [name for name in names() if name in wanted or not wanted and name not in ASIDE]
+    _run_group(report, [name for name in chosen if name in ALONE], keep=keep)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done in [pool.submit(_run_group, report, group, keep=keep) for group in others]:
+        for done in [pool.submit(_run_group, report, group, keep=keep) for group in groups([name for name in chosen if name not in ALONE])]:
             done.result()
     if keep:
         say("the hosts are still there: docker ps --filter label=webstack.bench=molecule; remove them with ./scripts/test --down")

@@ -264,15 +264,15 @@ KINDS = (
     Kind("guestbook", Mix.slow, rate=1),
     Kind("guestbook", Mix.sign, rate=1, requests=2),
     Kind("guestbook", Mix.pictures_list, rate=0.1),
-    Kind("httpbin", Mix.get, share=20),
-    Kind("httpbin", Mix.status, share=20),
-    Kind("httpbin", Mix.stream, share=8),
-    Kind("httpbin", Mix.bytes, share=18),
-    Kind("httpbin", Mix.redirect, share=6, requests=2),
+    Kind("httpbin", Mix.get, share=13),
+    Kind("httpbin", Mix.status, share=13),
+    Kind("httpbin", Mix.stream, share=6),
+    Kind("httpbin", Mix.bytes, share=13),
+    Kind("httpbin", Mix.redirect, share=4, requests=2),
     Kind("pypiserver", Mix.simple, share=2),  # this one and the next cost ten times as much as the others
-    Kind("guestbook", Mix.entries, share=4),
-    Kind("static", Mix.style, share=31),
-    Kind("static", Mix.media, share=10),
+    Kind("guestbook", Mix.entries, share=3),
+    Kind("static", Mix.style, share=46),
+    Kind("static", Mix.media, share=16),
 )
 
 

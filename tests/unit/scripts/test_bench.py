@@ -54,7 +54,7 @@ def test_a_run_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) ->
 
 
 def test_every_scenario_that_is_ordered_is_there() -> None:
-    assert set(scenarios.ORDER) <= set(scenarios.names())
+    assert set(scenarios.ORDER) | set(scenarios.ALONE) | set(scenarios.ASIDE) <= set(scenarios.names())
     assert scenarios.names()[0] == "default"
 
 
@@ -62,6 +62,7 @@ def test_scenarios_that_run_at_the_same_time_share_no_host() -> None:
     names = scenarios.names()
     first, *others = scenarios.groups(names)
     assert first == ["default"] and sorted(sum(others, first)) == sorted(names)
+    assert "default" in scenarios.ALONE
     for group in others:
         allowed = {scenarios.hosts(group[0]), "localhost"}
         for path in (path for name in group for path in (scenarios.SCENARIOS / name).glob("*.yml")):
