@@ -21,19 +21,22 @@
     ./scripts/test --keep molecule SCENARIO   the same, leaving the hosts running (and using the ones that run)
     ./scripts/test --down                     remove the scenarios' hosts
 
-Several parts may be named, molecule last. Logs are in .cache/logs. Ends with code 0 when nothing failed.
+Several parts may be named, molecule last; two run at a time, and Molecule after them. Logs are in .cache/logs. Ends with code 0 when nothing failed.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from . import LOGS, BenchError, control, ecosystem, engine, galaxy_server, guarded, parts, say, scenarios, setup_lock
 from .report import Outcome, Report
 
-PARTS = {"unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package, "galaxy": ecosystem.galaxy, "sanity": parts.sanity,
+PARTS = {"sanity": parts.sanity, "unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package, "galaxy": ecosystem.galaxy,
          "report": parts.reports, "docs": parts.documentation, "property": parts.properties, "awx": parts.awx}
+"""In the order in which they begin; the longest first."""
+
 LONG = {"upgrade": ecosystem.upgrade, "matrix": ecosystem.matrix, "faults": parts.faults, "ee": parts.execution_environment,
         "docs-commands": parts.documented_commands, "galaxy-server": galaxy_server.galaxy_server}
 """What runs only when it is named."""
@@ -56,6 +59,15 @@ def _plan_parts(words: list[str]) -> list[str]:
     return words
 
 
+def _run(part: str, report: Report) -> None:
+    """One part; what keeps it from being run is an outcome like any other."""
+    try:
+        {**PARTS, **LONG}[part](report)
+    except BenchError as exc:
+        print(f"error: {exc}", file=sys.stderr, flush=True)
+        report.add(Outcome(part, 0, 1, 0, "could not be run"))
+
+
 def main() -> int:
     words = sys.argv[1:]
     if {"-h", "--help", "help"} & set(words):
@@ -71,12 +83,9 @@ def main() -> int:
         return 0
     say(f"{parts.versions()}; logs in {LOGS}")
     report = Report()
-    for part in wanted:
-        try:
-            {**PARTS, **LONG}[part](report)
-        except BenchError as exc:
-            print(f"error: {exc}", file=sys.stderr, flush=True)
-            report.add(Outcome(part, 0, 1, 0, "could not be run"))
+    with ThreadPoolExecutor(scenarios.AT_ONCE) as pool:
+        for done in [pool.submit(_run, part, report) for part in wanted]:
+            done.result()
     if molecule is not None:
         try:
             scenarios.run(report, molecule, keep=keep)
