@@ -33,8 +33,8 @@ from concurrent.futures import ThreadPoolExecutor
 from . import LOGS, BenchError, control, ecosystem, engine, galaxy_server, guarded, parts, say, scenarios, setup_lock
 from .report import Outcome, Report
 
-PARTS = {"sanity": parts.sanity, "unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package, "galaxy": ecosystem.galaxy,
-         "report": parts.reports, "docs": parts.documentation, "property": parts.properties, "awx": parts.awx}
+PARTS = {"sanity": parts.sanity, "property": parts.properties, "unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package,
+         "galaxy": ecosystem.galaxy, "awx": parts.awx, "report": parts.reports, "docs": parts.documentation}
 """In the order in which they begin; the longest first."""
 
 LONG = {"upgrade": ecosystem.upgrade, "matrix": ecosystem.matrix, "faults": parts.faults, "ee": parts.execution_environment,
