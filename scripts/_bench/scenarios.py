@@ -25,6 +25,12 @@ ALONE = ("default", "discover", "convert")
 ASIDE = ("export", "letters", "nginx_choice", "suites")
 """What runs only when it is named: each takes many minutes, and the whole has to end within an hour and a half."""
 
+BRIEF = ("engine", "python", "uwsgi", "nginx", "repository", "units", "configurations")
+"""What the run of everything has on Debian 12 alone, by ``FIRST``; when Molecule is asked for by name, it runs on each Debian."""
+
+EACH, FIRST = "all,localhost", "bare12,localhost"
+"""Hosts as ansible-playbook's --limit."""
+
 TIMEOUT = 5400
 """Seconds for one scenario."""
 
@@ -77,13 +83,14 @@ class Steps:
         return ", ".join(f"{name} {span:.0f}" for name, span in spans if span >= 0.5)
 
 
-def _molecule(*words: str, scenario: str, log: str, steps: Steps | None = None, timeout: float = TIMEOUT) -> int:
+def _molecule(*words: str, scenario: str, log: str, steps: Steps | None = None, limit: str = EACH) -> int:
     # A state directory for each scenario: with one for all, Molecule would run prepare.yml for the first scenario only.
     # WEBSTACK_BARE: create and destroy are the scenario default's, which would take all hosts.
-    env = {"MOLECULE_EPHEMERAL_DIRECTORY": str(STATE / scenario), "WEBSTACK_BARE": hosts(scenario), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+    env = {"MOLECULE_EPHEMERAL_DIRECTORY": str(STATE / scenario), "WEBSTACK_BARE": hosts(scenario), "WEBSTACK_LIMIT": limit, "NO_COLOR": "1",
+           "ANSIBLE_NOCOLOR": "1"}
     # A control node is another machine, which takes no processor time from its hosts; they go first here.
     argv = ["nice", "-n", "10", control.tool("molecule"), *words]
-    return run_logged(argv, LOGS / f"{log}.log", env=env, timeout=timeout, on_line=steps.line if steps else None)
+    return run_logged(argv, LOGS / f"{log}.log", env=env, timeout=TIMEOUT, on_line=steps.line if steps else None)
 
 
 def _stop_loads(pattern: str = "all") -> None:
@@ -112,8 +119,8 @@ def _remove(scenario: str) -> None:
         raise BenchError(f"the hosts of {scenario} could not be removed; see {LOGS}/molecule-destroy-{scenario}.log, then: docker rm -fv webstack-molecule-...")
 
 
-def run(report: Report, wanted: list[str], *, keep: bool) -> None:
-    """Run scenarios and add an outcome for each. ``keep`` leaves the hosts running, and reuses the ones that run."""
+def run(report: Report, wanted: list[str], *, keep: bool, brief: bool = False) -> None:
+    """Run scenarios and add an outcome for each. ``keep`` leaves the hosts running, and reuses the ones that run; for ``brief`` see ``BRIEF``."""
     unknown = sorted(set(wanted) - set(names()))
     if unknown:
         raise BenchError(f"no Molecule scenario {', '.join(unknown)}; there are {', '.join(names())}")
@@ -126,9 +133,9 @@ def run(report: Report, wanted: list[str], *, keep: bool) -> None:
     else:
         destroy()
     chosen = [name for name in names() if name in wanted or not wanted and name not in ASIDE]
-    _run_group(report, [name for name in chosen if name in ALONE], keep=keep)
+    _run_group(report, [name for name in chosen if name in ALONE], keep=keep, brief=brief)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done in [pool.submit(_run_group, report, group, keep=keep) for group in groups([name for name in chosen if name not in ALONE])]:
+        for done in [pool.submit(_run_group, report, group, keep=keep, brief=brief) for group in groups([name for name in chosen if name not in ALONE])]:
             done.result()
     if keep:
         say("the hosts are still there: docker ps --filter label=webstack.bench=molecule; remove them with ./scripts/test --down")
@@ -136,15 +143,16 @@ def run(report: Report, wanted: list[str], *, keep: bool) -> None:
         destroy()
 
 
-def _run_group(report: Report, group: list[str], *, keep: bool) -> None:
+def _run_group(report: Report, group: list[str], *, keep: bool, brief: bool) -> None:
     """Scenarios that share hosts, one after the other."""
     for name in group:
         say(f"molecule {name}")
         steps = Steps(name)
         log = f"molecule-{name}"
         started = time.monotonic()
-        code = _molecule("test", "-s", name, "--destroy=never", "--no-command-borders", scenario=name, log=log, steps=steps)
-        note = steps.note()
+        limit = FIRST if brief and name in BRIEF else EACH
+        code = _molecule("test", "-s", name, "--destroy=never", "--no-command-borders", scenario=name, log=log, steps=steps, limit=limit)
+        note = ("on Debian 12 alone: " if limit == FIRST else "") + steps.note()
         if steps.missing:
             note += f"; no playbook for {', '.join(steps.missing)}"
         failed = code != 0 or bool(steps.missing)

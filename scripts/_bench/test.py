@@ -1,6 +1,7 @@
 """Runs the tests, all or a part.
 
-    ./scripts/test                            everything but what is said to run when it is named (about an hour on 2 cores)
+    ./scripts/test                            everything but what is said to run when it is named (about an hour on 2 cores); of the roles' scenarios
+                                              some on Debian 12 alone
     ./scripts/test unit                       pytest over tests/unit
     ./scripts/test types                      mypy
     ./scripts/test lint                       ruff, ansible-lint, the roles' READMEs, changelog and documentation
@@ -17,7 +18,8 @@
     ./scripts/test upgrade                    a host that the last release converted, taken over by what is here (about 8 minutes; not in "everything")
     ./scripts/test galaxy-server              a Galaxy server: release, installation from there, upgrade (about 5 minutes; not in "everything")
     ./scripts/test matrix                     unit tests, syntax and documentation on each supported ansible-core and Python (not in "everything")
-    ./scripts/test molecule [SCENARIO...]     the Molecule scenarios, or the named ones; export, letters, nginx_choice and suites run only when they are named
+    ./scripts/test molecule [SCENARIO...]     the Molecule scenarios, or the named ones, each on all of its hosts; export, letters, nginx_choice and suites run
+                                              only when they are named
     ./scripts/test --keep molecule SCENARIO   the same, leaving the hosts running (and using the ones that run)
     ./scripts/test --down                     remove the scenarios' hosts
 
@@ -88,7 +90,7 @@ def main() -> int:
             done.result()
     if molecule is not None:
         try:
-            scenarios.run(report, molecule, keep=keep)
+            scenarios.run(report, molecule, keep=keep, brief="molecule" not in words)
         except BenchError as exc:
             print(f"error: {exc}", file=sys.stderr, flush=True)
             report.add(Outcome("molecule", 0, 1, 0, "could not be run"))
