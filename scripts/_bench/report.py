@@ -7,13 +7,18 @@ import re
 import selectors
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from . import LOGS, ROOT, say
+from . import LOGS, ROOT, BenchError, say
+
+AT_ONCE = 2
+"""Jobs that are worked on at a time: one waits about as much as it computes."""
 
 
 @dataclass
@@ -103,9 +108,12 @@ def run_logged(argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None 
     """Run a command with all that it prints in ``log`` (made anew) and its code as result; 124 when it took too long."""
     LOGS.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + timeout
+    if _interrupted.is_set():
+        raise BenchError("interrupted")
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if on_line else out, stderr=subprocess.STDOUT,
                                    env={**os.environ, **(env or {})}, cwd=cwd, start_new_session=True, text=True, errors="replace")
+        _running.add(process)
         try:
             if on_line:
                 watch(process, out, on_line, deadline)
@@ -115,6 +123,26 @@ def run_logged(argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None 
             return 124
         finally:
             end(process)
+            _running.discard(process)
+
+
+_running: set[subprocess.Popen[str]] = set()
+_interrupted = threading.Event()
+
+
+def side_by_side(jobs: Iterable[Callable[[], None]]) -> None:
+    """Do jobs, ``AT_ONCE`` at a time. When one raises, or this thread is interrupted, what runs by ``run_logged`` is ended and no other job begins."""
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
+    except BaseException:
+        _interrupted.set()
+        for process in list(_running):
+            end(process)
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def end(process: subprocess.Popen[str]) -> None:

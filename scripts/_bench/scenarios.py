@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from . import CACHE, LOGS, ROOT, BenchError, control, engine, images, output, say, setup_lock
-from .report import Outcome, Report, run_logged
+from .report import Outcome, Report, run_logged, side_by_side
 
 SCENARIOS = ROOT / "extensions/molecule"
 STATE = CACHE / "molecule"
@@ -33,9 +33,6 @@ EACH, FIRST = "all,localhost", "bare12,localhost"
 
 TIMEOUT = 5400
 """Seconds for one scenario."""
-
-AT_ONCE = 2
-"""Groups of hosts that are worked on at a time: a scenario waits about as much as it computes."""
 
 
 def names() -> list[str]:
@@ -134,9 +131,7 @@ def run(report: Report, wanted: list[str], *, keep: bool, brief: bool = False) -
         destroy()
     chosen = [name for name in names() if name in wanted or not wanted and name not in ASIDE]
     _run_group(report, [name for name in chosen if name in ALONE], keep=keep, brief=brief)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done in [pool.submit(_run_group, report, group, keep=keep, brief=brief) for group in groups([name for name in chosen if name not in ALONE])]:
-            done.result()
+    side_by_side([partial(_run_group, report, group, keep=keep, brief=brief) for group in groups([name for name in chosen if name not in ALONE])])
     if keep:
         say("the hosts are still there: docker ps --filter label=webstack.bench=molecule; remove them with ./scripts/test --down")
     else:

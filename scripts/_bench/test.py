@@ -30,10 +30,10 @@ from __future__ import annotations
 
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from . import LOGS, BenchError, control, ecosystem, engine, galaxy_server, guarded, parts, say, scenarios, setup_lock
-from .report import Outcome, Report
+from .report import Outcome, Report, side_by_side
 
 PARTS = {"sanity": parts.sanity, "property": parts.properties, "unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package,
          "galaxy": ecosystem.galaxy, "awx": parts.awx, "report": parts.reports, "docs": parts.documentation}
@@ -85,9 +85,7 @@ def main() -> int:
         return 0
     say(f"{parts.versions()}; logs in {LOGS}")
     report = Report()
-    with ThreadPoolExecutor(scenarios.AT_ONCE) as pool:
-        for done in [pool.submit(_run, part, report) for part in wanted]:
-            done.result()
+    side_by_side([partial(_run, part, report) for part in wanted])
     if molecule is not None:
         try:
             scenarios.run(report, molecule, keep=keep, brief="molecule" not in words)

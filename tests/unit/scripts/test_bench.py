@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,26 @@ def test_a_run_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) ->
     child = log.read_text(encoding="utf-8").split()[0]
     stat = Path(f"/proc/{child}/stat")
     assert not stat.exists() or stat.read_text(encoding="ascii").split()[2] == "Z"
+
+
+def test_what_is_interrupted_ends_with_all_that_it_runs(tmp_path: Path) -> None:
+    """As ./scripts/test by Ctrl-C: in a process of its own, since nothing runs after it there."""
+    jobs = """if True:
+        import pathlib, sys
+        from _bench import guarded, report
+        place = pathlib.Path(sys.argv[1])
+        def job(name):
+            report.run_logged(["sh", "-c", f"echo $$ > {place}/{name}; sleep 30"], place / f"{name}.log", cwd=place)
+        sys.exit(guarded(lambda: report.side_by_side([lambda name=name: job(name) for name in "abc"]) or 0))
+    """
+    with subprocess.Popen([sys.executable, "-c", jobs, str(tmp_path)], cwd=scenarios.ROOT / "scripts", stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and not all((tmp_path / name).exists() and (tmp_path / name).read_text(encoding="ascii") for name in "ab"):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert "interrupted after" in process.communicate(timeout=20)[1]
+    assert not (tmp_path / "c").exists()
+    assert not any(Path(f"/proc/{(tmp_path / name).read_text(encoding='ascii').strip()}").exists() for name in "ab")
 
 
 def test_every_scenario_that_is_ordered_is_there() -> None:
