@@ -22,7 +22,7 @@ ORDER = ("default", "discover", "convert", "engine", "python", "uwsgi", "nginx",
 ALONE = ("default", "discover", "convert")
 """What runs before the others, with the machine to itself: the first makes all hosts, the last keeps 220 requests/s on one, the middle comes before it."""
 
-ASIDE = ("export", "letters", "nginx_choice", "suites")
+ASIDE = ("export", "faults", "letters", "nginx_choice", "suites")
 """What runs only when it is named: each takes many minutes, and the whole has to end within an hour and a half."""
 
 BRIEF = ("engine", "python", "uwsgi", "nginx", "repository", "units", "configurations")

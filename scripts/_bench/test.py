@@ -13,12 +13,12 @@
     ./scripts/test docs                       the documentation's site is built, and each link in it leads somewhere (about a minute)
     ./scripts/test docs-commands              each command of the tutorial and the guides on fresh hosts (about half an hour; not in "everything")
     ./scripts/test property                   generated service lists, without and with a real host (about 3 minutes)
-    ./scripts/test faults                     faults injected into convert, rollback and nginx's moves (hours; not in "everything", which has a sample)
+    ./scripts/test faults                     faults injected into convert, rollback and nginx's moves (hours; not in "everything"; a sample: molecule faults)
     ./scripts/test ee                         the execution environment, and jobs in it as AWX runs them (about 8 minutes; not in "everything")
     ./scripts/test upgrade                    a host that the last release converted, taken over by what is here (about 8 minutes; not in "everything")
     ./scripts/test galaxy-server              a Galaxy server: release, installation from there, upgrade (about 5 minutes; not in "everything")
     ./scripts/test matrix                     unit tests, syntax and documentation on each supported ansible-core and Python (not in "everything")
-    ./scripts/test molecule [SCENARIO...]     the Molecule scenarios, or the named ones, each on all of its hosts; export, letters, nginx_choice and suites run
+    ./scripts/test molecule [SCENARIO...]     the Molecule scenarios, or the named ones, each on all of its hosts; export, faults, letters, nginx_choice and suites run
                                               only when they are named
     ./scripts/test --keep molecule SCENARIO   the same, leaving the hosts running (and using the ones that run)
     ./scripts/test --down                     remove the scenarios' hosts
