@@ -18,8 +18,8 @@
     ./scripts/test upgrade                    a host that the last release converted, taken over by what is here (about 8 minutes; not in "everything")
     ./scripts/test galaxy-server              a Galaxy server: release, installation from there, upgrade (about 5 minutes; not in "everything")
     ./scripts/test matrix                     unit tests, syntax and documentation on each supported ansible-core and Python (not in "everything")
-    ./scripts/test molecule [SCENARIO...]     the Molecule scenarios, or the named ones, each on all of its hosts; export, faults, letters, nginx_choice and suites run
-                                              only when they are named
+    ./scripts/test molecule [SCENARIO...]     the Molecule scenarios, or the named ones, each on all of its hosts; export, faults, letters, nginx_choice and
+                                              suites run only when they are named
     ./scripts/test --keep molecule SCENARIO   the same, leaving the hosts running (and using the ones that run)
     ./scripts/test --down                     remove the scenarios' hosts
 
