@@ -258,7 +258,7 @@ class Kind:
 
 KINDS = (
     Kind("httpbin", Mix.delay, rate=2),
-    Kind("pypiserver", Mix.upload, rate=0.5),
+    Kind("pypiserver", Mix.upload, rate=0.1),  # each request to pypiserver reads the whole directory: more, and half an hour of load stops it
     Kind("pypiserver", Mix.project, rate=1),
     Kind("pypiserver", Mix.download, rate=2),
     Kind("guestbook", Mix.slow, rate=1),
