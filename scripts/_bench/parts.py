@@ -87,8 +87,8 @@ def _injected(code: int, text: str) -> tuple[int, int]:
 def faults(report: Report) -> None:
     """Faults injected into runs of convert and rollback under a load, then into the moves of nginx itself; what came out of each is in .cache/faults.
 
-    Then the scenario faults with all that it makes a sample of otherwise: an install killed at each of its steps, every moment at which a convert is
-    killed, and a hundred clean runs of the parity gate.
+    Then the scenario faults with all that it makes a sample of otherwise: an install killed at each of its steps, and a hundred clean runs of the parity
+    gate.
     """
     with setup_lock():
         engine.setup()
@@ -98,8 +98,7 @@ def faults(report: Report) -> None:
                      show="^FAILED|^missed|injections in")
         log = (LOGS / f"test-{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
         print(f"  {log[-1] if log else 'it said nothing'}")
-    os.environ.update(WEBSTACK_EVERY_STEP="1", WEBSTACK_PARITY_RUNS="100")
-    scenarios.run(report, ["faults"], keep=False)
+    scenarios.run(report, ["faults"], keep=False, env={"WEBSTACK_EVERY_STEP": "1", "WEBSTACK_PARITY_RUNS": "100"})
 
 
 def reports(report: Report) -> None:

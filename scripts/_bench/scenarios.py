@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from functools import partial
 
 from . import CACHE, LOGS, ROOT, BenchError, control, engine, images, output, say, setup_lock
@@ -28,8 +29,8 @@ ASIDE = ("export", "faults", "letters", "nginx_choice", "suites")
 BRIEF = ("engine", "python", "uwsgi", "nginx", "repository", "units", "configurations")
 """What the run of everything has on Debian 12 alone, by ``FIRST``; when Molecule is asked for by name, it runs on each Debian."""
 
-EACH, FIRST = "all,localhost", "bare12,localhost"
-"""Hosts as ansible-playbook's --limit."""
+FIRST = "bare12,localhost"
+"""Hosts as ansible-playbook's --limit (WEBSTACK_LIMIT in config.yml)."""
 
 TIMEOUT = 5400
 """Seconds for one scenario."""
@@ -80,11 +81,10 @@ class Steps:
         return ", ".join(f"{name} {span:.0f}" for name, span in spans if span >= 0.5)
 
 
-def _molecule(*words: str, scenario: str, log: str, steps: Steps | None = None, limit: str = EACH) -> int:
+def _molecule(*words: str, scenario: str, log: str, steps: Steps | None = None, env: Mapping[str, str] | None = None) -> int:
     # A state directory for each scenario: with one for all, Molecule would run prepare.yml for the first scenario only.
     # WEBSTACK_BARE: create and destroy are the scenario default's, which would take all hosts.
-    env = {"MOLECULE_EPHEMERAL_DIRECTORY": str(STATE / scenario), "WEBSTACK_BARE": hosts(scenario), "WEBSTACK_LIMIT": limit, "NO_COLOR": "1",
-           "ANSIBLE_NOCOLOR": "1"}
+    env = {"MOLECULE_EPHEMERAL_DIRECTORY": str(STATE / scenario), "WEBSTACK_BARE": hosts(scenario), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", **(env or {})}
     # A control node is another machine, which takes no processor time from its hosts; they go first here.
     argv = ["nice", "-n", "10", control.tool("molecule"), *words]
     return run_logged(argv, LOGS / f"{log}.log", env=env, timeout=TIMEOUT, on_line=steps.line if steps else None)
@@ -116,8 +116,9 @@ def _remove(scenario: str) -> None:
         raise BenchError(f"the hosts of {scenario} could not be removed; see {LOGS}/molecule-destroy-{scenario}.log, then: docker rm -fv webstack-molecule-...")
 
 
-def run(report: Report, wanted: list[str], *, keep: bool, brief: bool = False) -> None:
-    """Run scenarios and add an outcome for each. ``keep`` leaves the hosts running, and reuses the ones that run; for ``brief`` see ``BRIEF``."""
+def run(report: Report, wanted: list[str], *, keep: bool, brief: bool = False, env: Mapping[str, str] | None = None) -> None:
+    """Run scenarios and add an outcome for each. ``keep`` leaves the hosts running, and reuses the ones that run; for ``brief`` see ``BRIEF``;
+    ``env`` is for the scenarios."""
     unknown = sorted(set(wanted) - set(names()))
     if unknown:
         raise BenchError(f"no Molecule scenario {', '.join(unknown)}; there are {', '.join(names())}")
@@ -130,24 +131,26 @@ def run(report: Report, wanted: list[str], *, keep: bool, brief: bool = False) -
     else:
         destroy()
     chosen = [name for name in names() if name in wanted or not wanted and name not in ASIDE]
-    _run_group(report, [name for name in chosen if name in ALONE], keep=keep, brief=brief)
-    side_by_side([partial(_run_group, report, group, keep=keep, brief=brief) for group in groups([name for name in chosen if name not in ALONE])])
+    one = partial(_run_group, report, keep=keep, brief=brief, env=env or {})
+    one([name for name in chosen if name in ALONE])
+    side_by_side([partial(one, group) for group in groups([name for name in chosen if name not in ALONE])])
     if keep:
         say("the hosts are still there: docker ps --filter label=webstack.bench=molecule; remove them with ./scripts/test --down")
     else:
         destroy()
 
 
-def _run_group(report: Report, group: list[str], *, keep: bool, brief: bool) -> None:
+def _run_group(report: Report, group: list[str], *, keep: bool, brief: bool, env: Mapping[str, str]) -> None:
     """Scenarios that share hosts, one after the other."""
     for name in group:
         say(f"molecule {name}")
         steps = Steps(name)
         log = f"molecule-{name}"
         started = time.monotonic()
-        limit = FIRST if brief and name in BRIEF else EACH
-        code = _molecule("test", "-s", name, "--destroy=never", "--no-command-borders", scenario=name, log=log, steps=steps, limit=limit)
-        note = ("on Debian 12 alone: " if limit == FIRST else "") + steps.note()
+        first = brief and name in BRIEF
+        code = _molecule("test", "-s", name, "--destroy=never", "--no-command-borders", scenario=name, log=log, steps=steps,
+                         env={**env, **({"WEBSTACK_LIMIT": FIRST} if first else {})})
+        note = ("on Debian 12 alone: " if first else "") + steps.note()
         if steps.missing:
             note += f"; no playbook for {', '.join(steps.missing)}"
         failed = code != 0 or bool(steps.missing)

@@ -27,10 +27,6 @@ SITES = {"httpbin": ("httpbin.test", "/get"), "pypiserver": ("pypi.test", "/simp
 """The services of tests/apps: the name of each one's site and a page of it."""
 
 
-EVERY_STEP = bool(os.environ.get("WEBSTACK_EVERY_STEP"))
-"""Set by ./scripts/test faults: nothing is left out. The ordinary run makes a sample, since a killed run takes a minute or more."""
-
-
 class Play:
     """An ansible-playbook run that is under way."""
 

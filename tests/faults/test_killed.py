@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from host import EVERY_STEP, SITES, Host
+from host import SITES, Host
 
 MOMENTS = {
     "during the image build": lambda host: host.phases() == {"host"} and host.at_work(),
@@ -14,24 +14,15 @@ MOMENTS = {
 }
 
 
-KILLS = [
+@pytest.mark.parametrize(("moment", "target"), [
+    ("during the image build", False),
     ("during the image build", True),
+    ("while the candidates start", True),
     ("between candidate and switch", False),
     ("in the middle of the switch", True),
-    *([
-        ("during the image build", False),
-        ("while the candidates start", True),
-        ("right after the switch", False),
-        ("right after the switch", True),
-    ] if EVERY_STEP else []),
-]
-"""At which moment, and whether the module on the host is killed too."""
-
-ROLLBACKS = [("container", "rollback"), ("host", "convert"), *([("container", "convert"), ("host", "rollback")] if EVERY_STEP else [])]
-"""On which side the service was when the rollback was killed, before or after its socket was back; and what was run then."""
-
-
-@pytest.mark.parametrize(("moment", "target"), KILLS)
+    ("right after the switch", False),
+    ("right after the switch", True),
+])
 def test_convert_killed(pristine: Host, moment: str, target: bool) -> None:
     pristine.run("sh", "-c", "docker image ls --quiet --filter label=gantry.webstack.service | xargs --no-run-if-empty docker image rm --force")
     play = pristine.begin("convert")
@@ -45,7 +36,8 @@ def test_convert_killed(pristine: Host, moment: str, target: bool) -> None:
     assert pristine.answers() == dict.fromkeys(SITES, "200")
 
 
-@pytest.mark.parametrize(("runtime", "after"), ROLLBACKS)
+@pytest.mark.parametrize("runtime", ["container", "host"], ids=["before the socket is back", "after the socket is back"])
+@pytest.mark.parametrize("after", ["rollback", "convert"])
 def test_rollback_killed(pristine: Host, runtime: str, after: str) -> None:
     pristine.play("convert")
     play = pristine.begin("rollback")

@@ -258,7 +258,7 @@ class Kind:
 
 KINDS = (
     Kind("httpbin", Mix.delay, rate=2),
-    Kind("pypiserver", Mix.upload, rate=0.1),  # each request to pypiserver reads the whole directory: more, and half an hour of load stops it
+    Kind("pypiserver", Mix.upload, rate=0.1),  # pypiserver takes longer for each answer with each package
     Kind("pypiserver", Mix.project, rate=1),
     Kind("pypiserver", Mix.download, rate=2),
     Kind("guestbook", Mix.slow, rate=1),
@@ -269,7 +269,7 @@ KINDS = (
     Kind("httpbin", Mix.stream, share=6),
     Kind("httpbin", Mix.bytes, share=13),
     Kind("httpbin", Mix.redirect, share=4, requests=2),
-    Kind("pypiserver", Mix.simple, share=2),  # this one and the next cost ten times as much as the others
+    Kind("pypiserver", Mix.simple, share=2),  # takes longer with each upload; the next takes longest
     Kind("guestbook", Mix.entries, share=3),
     Kind("static", Mix.style, share=46),
     Kind("static", Mix.media, share=16),

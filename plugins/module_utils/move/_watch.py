@@ -224,8 +224,8 @@ class Watch:
         self.log = Log(path, log_lines)
         self.may_wait = may_wait(service["uwsgi"].get("options", {}))
         self.waiting: List[Tuple[float, int]] = []
-        self.answered = time.monotonic()
-        """When the container did not hang, last."""
+        self.timely = time.monotonic()
+        """When the container's answers were not late, last."""
         # a request that changes something is never sent twice on our own account
         self.requests = [item for item in _requests.choose(service, [_requests.Log(log_lines)], [], PROBES) if item.method in _requests.SAFE_METHODS][:PROBES]
 
@@ -257,9 +257,9 @@ class Watch:
         host, container, now = self.tallies["host"], self.tallies["container"], time.monotonic()
         hanging = hangs(host, container, limits, now)
         if not hanging:
-            self.answered = now
+            self.timely = now
         return (self.died() or queue_problem(self.waiting, self.may_wait) or verdict(host, container, self.log.before, self.log.now, limits)
-                or (hanging if now >= self.answered + RECENT else None))
+                or (hanging if now >= self.timely + RECENT else None))
 
     def summary(self) -> Dict[str, Any]:
         """Counts and percentiles (milliseconds) for the module's result."""

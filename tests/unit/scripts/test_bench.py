@@ -64,7 +64,7 @@ def test_what_is_interrupted_ends_with_all_that_it_runs(tmp_path: Path) -> None:
         from _bench import guarded, report
         place = pathlib.Path(sys.argv[1])
         def job(name):
-            report.run_logged(["sh", "-c", f"echo $$ > {place}/{name}; sleep 30"], place / f"{name}.log", cwd=place)
+            report.run_logged(["sh", "-c", "echo $$ > $0; sleep 30", name], place / f"{name}.log", cwd=place)  # ends by itself after the test
         sys.exit(guarded(lambda: report.side_by_side([lambda name=name: job(name) for name in "abc"]) or 0))
     """
     with subprocess.Popen([sys.executable, "-c", jobs, str(tmp_path)], cwd=scenarios.ROOT / "scripts", stderr=subprocess.PIPE, text=True) as process:
