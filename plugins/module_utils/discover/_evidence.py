@@ -88,8 +88,7 @@ class _Around:
         no_units: Tuple[List[_evidence_systemd.Unit], List[str]] = ([], [])
         self.units, blind = host.part("systemd's units", lambda: _evidence_systemd.read(host.owner, running), no_units)
         host.blind += blind
-        by_name = {unit.name: unit for unit in self.units if not unit.owner}
-        self.view = _evidence_processes.View(host.table, host.sockets, host.owner, by_name)
+        self.view = _evidence_processes.View(host.table, host.sockets, host.owner, {(unit.name, unit.owner): unit for unit in self.units})
         for kind, instances in (("emperor", emperors), ("service", serving)):
             for item in instances:
                 self.view.of.update({process.pid: (kind, item.name) for process in item.processes})
@@ -113,8 +112,9 @@ class _Around:
         managers: Facts = host.part("configuration managers", lambda: _managers.find(self.units, lines, commands, host.blind, _following), [])
         processes: Facts = host.part("processes", lambda: _evidence_processes.processes(view, askers, self._tied), [])
         self._workers(processes)
+        listening = {view.unit(process) for process in host.table.values() if view.listens(process)}
         return {"app_servers": servers, "processes": processes,
-                "units": [{**unit.facts(), **_given(units.get((unit.name, unit.owner))), **self._waits(unit)} for unit in self.units if unit.there],
+                "units": [{**unit.facts(), **_given(units.get((unit.name, unit.owner))), **self._waits(unit)} for unit in self.units if unit.there or unit in listening],
                 "listeners": self._listeners(), "cron": _evidence_cron.facts(lines, crons), "managers": managers,
                 "managed": _managers.marked(self._files())}
 

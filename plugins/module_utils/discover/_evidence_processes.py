@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every process that tells something of the host, aggregated; the application servers and other listeners among them.
 
-Left out: kernel threads, the processes that ask (Ansible's own), what a person has open in a terminal, jobs that cron runs at the moment, what
-has ended since, and children that are of the same kind and unit as their parents. No PIDs, no counts: both change from run to run.
+Left out: kernel threads, the processes that ask (Ansible's own), what a person has open in a terminal, jobs that cron or a timer runs at the moment, what
+systemd is about to start, what has ended since, and children that are of the same kind and unit as their parents. No PIDs, no counts: both change from run
+to run.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ _CRONS = ("cron", "crond", "atd", "anacron")
 
 @dataclass
 class View:
-    """The host as processes see it, and what was found out about each: ``of`` by PID (service, app server, nginx, emperor, manager ...)."""
+    """The host as processes see it, and what was found out about each: ``of`` by PID (service, app server, nginx, emperor, manager ...).
+
+    ``units`` are those of systemd by name and user, whose is empty for the system's.
+    """
 
     table: Dict[int, Process]
     sockets: Sockets
     owner: Callable[[str], Optional[str]]
-    units: Dict[str, Unit]
+    units: Dict[Tuple[str, str], Unit]
     of: Dict[int, Tuple[str, str]] = field(default_factory=dict)
     programs: Dict[int, Program] = field(default_factory=dict)
 
@@ -50,9 +54,13 @@ class View:
             return self.unit_package(process)
         return (self.owner(running.path) or "") if running.path.startswith("/") else ""
 
+    def unit(self, process: Process) -> Optional[Unit]:
+        """The unit that a process runs in."""
+        return self.units.get((process.unit, _evidence_host.user_name(int(process.user_manager)) if process.user_manager else ""))
+
     def unit_package(self, process: Process) -> str:
         """The package that brought the process's unit."""
-        unit = self.units.get(process.unit)
+        unit = self.unit(process)
         return unit.package if unit is not None and not process.user_manager else ""
 
     def is_package(self, process: Process) -> bool:
@@ -97,6 +105,14 @@ def _personal(view: View, process: Process) -> bool:
     return bool(attached and view.package(process) and not view.listens(process) and not view.program(process).interpreter)
 
 
+def _is_starting(view: View, process: Process) -> bool:
+    """A child of systemd, or of a user's, that has not become the program of its unit yet."""
+    above = view.table.get(process.parent)
+    if above is None or os.path.basename(above.exe) != "systemd" or above.pid == 1 and "--user" in process.argv:
+        return False
+    return process.exe in (above.exe, os.path.join(os.path.dirname(above.exe), "systemd-executor"))
+
+
 def _is_job(view: View, process: Process) -> bool:
     """A job that cron runs at the moment: cron is above it, and it serves nobody."""
     # by its command line, since cron's child still has cron's name when it is looked at in the moment of its execve(2)
@@ -106,8 +122,8 @@ def _is_job(view: View, process: Process) -> bool:
         if view.table[pid].name.lower() in _CRONS and not itself:
             return not view.listens(process)
         pid = view.table[pid].parent
-    unit = view.units.get(process.unit)
-    return unit is not None and unit.triggered and not process.user_manager
+    unit = view.unit(process)
+    return unit is not None and unit.triggered and not view.listens(process)
 
 
 def app_servers(view: View) -> List[Dict[str, Any]]:
@@ -144,7 +160,7 @@ def app_servers(view: View) -> List[Dict[str, Any]]:
 
 def _describe(view: View, process: Process, server: Optional[_app_servers.Server]) -> Dict[str, Any]:
     running, below = view.program(process), [item for item in tree(view.table, process.pid) if item.pid not in view.of]
-    unit = view.units.get(process.unit)
+    unit = None if process.user_manager else view.unit(process)
     argv = process.argv
     worker = next((item for item in below if item.parent == process.pid and item.uid != process.uid), process)
     listeners = sorted({address for item in below for address in view.listens(item)})
@@ -181,7 +197,7 @@ def _keeper(view: View, process: Process) -> str:
         if name in SUPERVISORS:
             return SUPERVISORS[name]
         pid = view.table[pid].parent
-    unit = view.units.get(process.unit)
+    unit = view.unit(process)
     if process.unit and process.user_manager:
         return "unit %s of user %s" % (process.unit, process.user_manager)
     return "unit %s" % process.unit if unit is not None and not unit.name.startswith(("cron.", "ssh.", "sshd.", "user@")) else ""
@@ -194,7 +210,9 @@ def processes(view: View, left_out: Set[int], worker_of: Callable[[str, str, str
     """
     found: Dict[Tuple[str, ...], Dict[str, Any]] = {}
     for process in sorted(view.table.values(), key=lambda item: item.pid):
-        if process.pid in left_out or process.pid == 1 or _personal(view, process) or process.pid not in view.of and _is_job(view, process):
+        if process.pid in left_out or process.pid == 1 or _personal(view, process) or _is_starting(view, process):
+            continue
+        if process.pid not in view.of and _is_job(view, process):
             continue
         unit, user = process.unit, _evidence_host.user_name(process.uid)
         listeners = view.listens(process)

@@ -27,7 +27,8 @@ _GENERATED = ("/run/systemd/generator", "/run/systemd/transient/")
 class Unit(NamedTuple):
     """One unit. ``texts`` are its file and drop-ins, never returned as they are; ``package`` is empty for one that was written on this host.
 
-    ``owner`` is the user whose systemd keeps it, empty for the system's. ``there`` is false for a unit that neither is enabled nor runs.
+    ``owner`` is the user whose systemd keeps it, empty for the system's. ``there`` is false for a unit that neither is enabled nor runs. What a timer or
+    a path starts (``triggered``) runs now and then: it is there when it is enabled, so that the same is found in the moment of a run and between two.
     """
 
     name: str
@@ -116,11 +117,11 @@ def _loaded(values: Dict[str, str], package_of: Callable[[str], Optional[str]], 
     state = values.get("UnitFileState", "")
     if values.get("LoadState") != "loaded" or not path:
         return None
-    there = values.get("ActiveState") in _RUNNING or state in _ENABLED
+    triggered = bool(re.search(r"\.(timer|path)\b", values.get("TriggeredBy", "")))
+    there = state in _ENABLED or not triggered and values.get("ActiveState") in _RUNNING
     made = path.startswith(_GENERATED[0])
     owned = package_of(source if made and source else path) or ("systemd" if made and not source else "")
     drop_ins = [item for item in values.get("DropInPaths", "").split() if os.path.basename(item) not in (_timers.DROP_IN, _paths.EDGE_DROP_IN)]
-    triggered = bool(re.search(r"\.(timer|path)\b", values.get("TriggeredBy", "")))
     if owned and not there and not drop_ins and not triggered:
         return Unit(values["Id"], path, (), owned, state=state)
     texts = _texts([path, *drop_ins], blind)
@@ -154,6 +155,7 @@ def _users(running: Set[Tuple[str, str]], package_of: Callable[[str], Optional[s
         top = os.path.join(entry.pw_dir, ".config/systemd/user")
         if entry.pw_dir.count("/") >= 1 and entry.pw_dir != "/" and os.path.isdir(top):
             enabled = {os.path.basename(path) for path in glob.glob(top + "/*.wants/*")}
+            first = len(found)
             for path in sorted(path for kind in _KINDS for path in glob.glob("%s/*%s" % (top, kind))):
                 name = os.path.basename(path)
                 names = [item for item in enabled | {unit for unit, user in running if user == entry.pw_name}
@@ -163,6 +165,8 @@ def _users(running: Set[Tuple[str, str]], package_of: Callable[[str], Optional[s
                     if there:
                         texts = _texts([path, *sorted(glob.glob(path + ".d/*.conf"))], blind)
                         found.append(Unit(item, path, tuple(texts), package_of(path) or "", entry.pw_name, "enabled" if item in enabled else "", there))
+            timed = {unit.started for unit in found[first:] if unit.name.endswith(".timer")}
+            found[first:] = [unit._replace(triggered=True, there=unit.name in enabled) if unit.name in timed else unit for unit in found[first:]]
     known = {(unit.name, unit.owner) for unit in found}
     for name, user in sorted(running - known):
         path = next((os.path.join(top, name) for top in ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user", "/lib/systemd/user")

@@ -199,6 +199,22 @@ def test_a_job_in_the_moment_of_its_start(tmp_path: Path, argv: List[str], job: 
     assert _evidence_processes._is_job(view, table[12]) == job
 
 
+@pytest.mark.parametrize(("parent", "argv", "exe", "starting"), [
+    (1, ["/lib/systemd/systemd"], "/usr/lib/systemd/systemd", True),
+    (1, ["(tick)"], "/usr/lib/systemd/systemd-executor", True),
+    (1, ["/lib/systemd/systemd", "--user"], "/usr/lib/systemd/systemd", False),
+    (20, ["/lib/systemd/systemd", "--user"], "/usr/lib/systemd/systemd", True),
+    (1, ["/srv/shop/tick"], "/usr/bin/python3.11", False),
+])
+def test_what_systemd_is_about_to_start(tmp_path: Path, parent: int, argv: List[str], exe: str, starting: bool) -> None:
+    process(tmp_path, 1, 0, ["/sbin/init"], exe="/usr/lib/systemd/systemd")
+    process(tmp_path, 20, 1, ["/lib/systemd/systemd", "--user"], exe="/usr/lib/systemd/systemd")
+    process(tmp_path, 21, parent, argv, exe=exe)
+    table = {pid: _proc.Process(pid, str(tmp_path)) for pid in (1, 20, 21)}
+    view = _evidence_processes.View(table, _proc.Sockets(str(tmp_path)), lambda path: None, {})
+    assert _evidence_processes._is_starting(view, table[21]) == starting
+
+
 def test_masters_and_vassals(tmp_path: Path) -> None:
     (tmp_path / "self/ns").mkdir(parents=True)
     (tmp_path / "self/ns/pid").symlink_to("pid:[1]")

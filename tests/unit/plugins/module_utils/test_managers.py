@@ -134,6 +134,25 @@ def test_units_as_systemctl_shows_them(tmp_path: Path, monkeypatch: pytest.Monke
     assert units["cron.service"].package == "p" and units["ssh.service"].package == ""  # what it runs was written here
 
 
+TIMED = """\
+Id=tick.service
+LoadState=loaded
+ActiveState={state}
+UnitFileState=static
+FragmentPath={top}/tick.service
+TriggeredBy=tick.timer
+"""
+
+
+@pytest.mark.parametrize("state", ["activating", "active", "inactive"])
+def test_a_timers_service_is_the_same_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    (tmp_path / "tick.service").write_text("[Service]\nType=oneshot\nExecStart=/srv/shop/tick\n")
+    block = dict(line.split("=", 1) for line in TIMED.format(top=tmp_path, state=state).splitlines())
+    monkeypatch.setattr(_evidence_systemd, "_show", lambda blind, names: [block])
+    unit = next(unit for unit in _evidence_systemd.read({}.get)[0] if unit.name == "tick.service")
+    assert unit.triggered and not unit.there
+
+
 def facts(name: str = "shop") -> Dict[str, Any]:
     return {"name": name, "code": "/srv/%s/code" % name, "python": {"venv": "/srv/%s/venv" % name}, "user": {"name": name},
             "manager": {"unit": name + ".service"}, "workers": [], "schedule": [], "remarks": []}
