@@ -23,14 +23,14 @@ ORDER = ("default", "discover", "convert", "engine", "python", "uwsgi", "nginx",
 ALONE = ("default", "discover", "convert")
 """What runs before the others, with the machine to itself: the first makes all hosts, the last keeps 220 requests/s on one, the middle comes before it."""
 
+DAILY = ("default", "discover", "convert", "engine", "python", "uwsgi", "nginx", "webapp", "units", "deploy", "rollback", "keepers", "neighbours")
+"""What a plain ./scripts/test has, on the hosts with Debian 12 alone: it has to end within an hour and a half on a machine a third as fast as most."""
+
 ASIDE = ("export", "faults", "letters", "nginx_choice", "suites")
-"""What runs only when it is named: each takes many minutes, and the whole has to end within an hour and a half."""
+"""What runs only when it is named: each takes many minutes."""
 
-BRIEF = ("engine", "python", "uwsgi", "nginx", "repository", "units", "configurations")
-"""What the run of everything has on Debian 12 alone, by ``FIRST``; when Molecule is asked for by name, it runs on each Debian."""
-
-FIRST = "bare12,localhost"
-"""Hosts as ansible-playbook's --limit (WEBSTACK_LIMIT in config.yml)."""
+DAILY_SUITE, DAILY_HOSTS = "bookworm", "*12"
+"""What the hosts of ``DAILY`` are made of, and a pattern of their names."""
 
 TIMEOUT = 5400
 """Seconds for one scenario."""
@@ -116,22 +116,24 @@ def _remove(scenario: str) -> None:
         raise BenchError(f"the hosts of {scenario} could not be removed; see {LOGS}/molecule-destroy-{scenario}.log, then: docker rm -fv webstack-molecule-...")
 
 
-def run(report: Report, wanted: list[str], *, keep: bool, brief: bool = False, env: Mapping[str, str] | None = None) -> None:
-    """Run scenarios and add an outcome for each. ``keep`` leaves the hosts running, and reuses the ones that run; for ``brief`` see ``BRIEF``;
-    ``env`` is for the scenarios."""
+def run(report: Report, wanted: list[str], *, keep: bool, daily: bool = False, env: Mapping[str, str] | None = None) -> None:
+    """Run scenarios and add an outcome for each: the wanted ones, those of ``DAILY``, or all but those that have to be named.
+
+    ``keep`` leaves the hosts running, and reuses the ones that run; ``env`` is for the scenarios.
+    """
     unknown = sorted(set(wanted) - set(names()))
     if unknown:
         raise BenchError(f"no Molecule scenario {', '.join(unknown)}; there are {', '.join(names())}")
     with setup_lock():
         engine.setup()
-        for suite in SUITES:
+        for suite in (DAILY_SUITE,) if daily else SUITES:
             images.ensure(suite)
     if keep:
         shutil.rmtree(STATE, ignore_errors=True)
     else:
         destroy()
-    chosen = [name for name in names() if name in wanted or not wanted and name not in ASIDE]
-    one = partial(_run_group, report, keep=keep, brief=brief, env=env or {})
+    chosen = [name for name in names() if name in (wanted or DAILY) or not wanted and not daily and name not in ASIDE]
+    one = partial(_run_group, report, keep=keep, only=DAILY_HOSTS if daily else "", env=env or {})
     one([name for name in chosen if name in ALONE])
     side_by_side([partial(one, group) for group in groups([name for name in chosen if name not in ALONE])])
     if keep:
@@ -140,17 +142,17 @@ def run(report: Report, wanted: list[str], *, keep: bool, brief: bool = False, e
         destroy()
 
 
-def _run_group(report: Report, group: list[str], *, keep: bool, brief: bool, env: Mapping[str, str]) -> None:
-    """Scenarios that share hosts, one after the other."""
+def _run_group(report: Report, group: list[str], *, keep: bool, only: str, env: Mapping[str, str]) -> None:
+    """Scenarios that share hosts, one after the other, on those of their hosts whose names fit a pattern."""
     for name in group:
         say(f"molecule {name}")
         steps = Steps(name)
         log = f"molecule-{name}"
         started = time.monotonic()
-        first = brief and name in BRIEF
+        limits = {"WEBSTACK_BARE": f"{hosts(name)}:&{only}", "WEBSTACK_LIMIT": f"{only},localhost"} if only else {}
         code = _molecule("test", "-s", name, "--destroy=never", "--no-command-borders", scenario=name, log=log, steps=steps,
-                         env={**env, **({"WEBSTACK_LIMIT": FIRST} if first else {})})
-        note = ("on Debian 12 alone: " if first else "") + steps.note()
+                         env={**env, **limits})
+        note = steps.note()
         if steps.missing:
             note += f"; no playbook for {', '.join(steps.missing)}"
         failed = code != 0 or bool(steps.missing)

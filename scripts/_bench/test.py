@@ -1,7 +1,7 @@
 """Runs the tests, all or a part.
 
-    ./scripts/test                            everything but what is said to run when it is named (about an hour on 2 cores); of the roles' scenarios
-                                              some on Debian 12 alone
+    ./scripts/test                            the parts, and the main scenarios on Debian 12 alone (about half an hour on 2 cores; a slow machine takes thrice that)
+    ./scripts/test all                        the parts, and each scenario on all of its hosts (about an hour and a half), but for what runs when it is named
     ./scripts/test unit                       pytest over tests/unit
     ./scripts/test types                      mypy
     ./scripts/test lint                       ruff, ansible-lint, the roles' READMEs, changelog and documentation
@@ -45,7 +45,7 @@ LONG = {"upgrade": ecosystem.upgrade, "matrix": ecosystem.matrix, "faults": part
 
 
 def _plan(words: list[str]) -> tuple[list[str], list[str] | None]:
-    """Words of the command line as (parts, scenarios); scenarios is None when Molecule is not asked for."""
+    """Words of the command line as (parts, scenarios); scenarios is None when Molecule is not asked for, and empty for all or the daily ones."""
     if not words or words == ["all"]:
         return list(PARTS), []
     if "molecule" in words:
@@ -76,7 +76,8 @@ def main() -> int:
         print((__doc__ or "").strip())
         return 0
     keep = "--keep" in words
-    wanted, molecule = _plan([word for word in words if word not in ("--keep", "--down")])
+    named = [word for word in words if word not in ("--keep", "--down")]
+    wanted, molecule = _plan(named)
     with setup_lock():
         control.setup()
     if "--down" in words:
@@ -88,7 +89,7 @@ def main() -> int:
     side_by_side([partial(_run, part, report) for part in wanted])
     if molecule is not None:
         try:
-            scenarios.run(report, molecule, keep=keep, brief="molecule" not in words)
+            scenarios.run(report, molecule, keep=keep, daily=not named)
         except BenchError as exc:
             print(f"error: {exc}", file=sys.stderr, flush=True)
             report.add(Outcome("molecule", 0, 1, 0, "could not be run"))

@@ -78,7 +78,7 @@ def test_what_is_interrupted_ends_with_all_that_it_runs(tmp_path: Path) -> None:
 
 
 def test_every_scenario_that_is_ordered_is_there() -> None:
-    assert set(scenarios.ORDER) | set(scenarios.ALONE) | set(scenarios.ASIDE) <= set(scenarios.names())
+    assert set(scenarios.ORDER) | set(scenarios.ALONE) | set(scenarios.DAILY) | set(scenarios.ASIDE) <= set(scenarios.names())
     assert scenarios.names()[0] == "default"
 
 
