@@ -1,7 +1,7 @@
 """Runs the tests, all or a part.
 
-    ./scripts/test                            the parts, and the main scenarios on Debian 12 alone (about half an hour on 2 cores; a slow machine takes thrice that)
-    ./scripts/test all                        the parts, and each scenario on all of its hosts (about an hour and a half), but for what runs when it is named
+    ./scripts/test                            the parts, and the main scenarios on Debian 12 alone (about 25 minutes on 2 cores, thrice that on slow ones)
+    ./scripts/test all                        the parts, and each scenario on all of its hosts (about an hour), but for what runs when it is named
     ./scripts/test unit                       pytest over tests/unit
     ./scripts/test types                      mypy
     ./scripts/test lint                       ruff, ansible-lint, the roles' READMEs, changelog and documentation

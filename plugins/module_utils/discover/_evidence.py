@@ -113,8 +113,9 @@ class _Around:
         processes: Facts = host.part("processes", lambda: _evidence_processes.processes(view, askers, self._tied), [])
         self._workers(processes)
         listening = {view.unit(process) for process in host.table.values() if view.listens(process)}
+        there = [unit for unit in self.units if unit.there or unit in listening]
         return {"app_servers": servers, "processes": processes,
-                "units": [{**unit.facts(), **_given(units.get((unit.name, unit.owner))), **self._waits(unit)} for unit in self.units if unit.there or unit in listening],
+                "units": [{**unit.facts(), **_given(units.get((unit.name, unit.owner))), **self._waits(unit)} for unit in there],
                 "listeners": self._listeners(), "cron": _evidence_cron.facts(lines, crons), "managers": managers,
                 "managed": _managers.marked(self._files())}
 
