@@ -150,7 +150,7 @@ def _texts(paths: Iterable[str], blind: List[str]) -> List[str]:
 
 def _users(running: Set[Tuple[str, str]], package_of: Callable[[str], Optional[str]], blind: List[str]) -> List[Unit]:
     """Units of users' own systemd: written in their homes, enabled or running (systemd.unit(5), Unit File Load Path)."""
-    found = []
+    found: List[Unit] = []
     for entry in sorted(pwd.getpwall(), key=lambda item: item.pw_uid):
         top = os.path.join(entry.pw_dir, ".config/systemd/user")
         if entry.pw_dir.count("/") >= 1 and entry.pw_dir != "/" and os.path.isdir(top):

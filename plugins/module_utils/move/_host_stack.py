@@ -8,7 +8,9 @@ When a vassal has ended, a directory takes its file's name: the emperor passes o
 uwsgi_imperial_monitor_directory), and whoever writes the file again, as configuration managers do, is refused by rename(2) and open(2).
 Not before: to the emperor a vassal is gone when stat(2) of its name fails.
 To come back, the instance is started with exactly one token of its configuration changed, the socket's path; once it has
-taken the seam, the configuration goes back to the letter, times included, so that an emperor sees no change.
+taken the seam, the configuration goes back to the letter, times included, so that an emperor sees no change. Meanwhile the file
+is a read-only mount of itself: a configuration manager that brought its text back would have the instance reload and bind the seam itself,
+and requests would meet a socket that is not there or does not listen yet.
 """
 
 from __future__ import annotations
@@ -66,6 +68,7 @@ class HostStack(ABC):
     def set_aside(self) -> None:
         """Begin to stop the instance, and see to it that nothing starts it. Idempotent."""
         _journal.private_dir(self.parked)
+        self._let_go()
         if self.memory.get("file"):
             self._change_back(self.memory["file"])
         self._set_aside()
@@ -77,7 +80,10 @@ class HostStack(ABC):
             return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.seam.way_back)  # of a run that was killed; nobody listens there
+        self._let_go()
         self._start_beside()
+        if self.memory.get("file"):
+            self._hold(self.memory["file"])
 
     def start_as_it_was(self) -> None:
         """Begin to start the instance at its own address: where nothing of ours stands, or on a machine whose container is dead."""
@@ -102,9 +108,31 @@ class HostStack(ABC):
     def boot_rules(self) -> str:
         """tmpfiles.d(5) lines that let the instance start at the next boot although it has been set aside: a move that a boot cuts off is undone by it."""
 
-    @abstractmethod
     def restore(self) -> None:
         """Bring the configuration back to the letter while the instance goes on. Idempotent."""
+        self._let_go()
+        self._restore()
+
+    @abstractmethod
+    def _restore(self) -> None: ...
+
+    # While a file is changed nobody else writes it: rename(2) over a mount point fails with EBUSY, open(2) for writing below a read-only one with EROFS.
+
+    @property
+    def _held(self) -> str:
+        """Holds the path of what is mounted over itself."""
+        return os.path.join(self.parked, "held")
+
+    def _hold(self, path: str) -> None:
+        """Where mount(8) may not mount (in some containers), a manager's write is met as before."""
+        _journal.write_private(self._held, path)
+        if run(["mount", "--bind", path, path], check=False).returncode == 0:
+            run(["mount", "-o", "remount,bind,ro", path], check=False)
+
+    def _let_go(self) -> None:
+        if os.path.exists(self._held):
+            run(["umount", "--lazy", read(self._held)], check=False)  # somebody may be reading it
+            os.unlink(self._held)
 
     # A configuration file with one token changed, and back.
 
@@ -204,7 +232,7 @@ class Vassal(HostStack):
         info = os.stat(there)
         return "C! %s %04o %d %d - %s\n" % (self.vassal, info.st_mode & 0o7777, info.st_uid, info.st_gid, self.parked_vassal)
 
-    def restore(self) -> None:
+    def _restore(self) -> None:
         if self.memory.get("file") and not self._in_vassal:
             self._change_back(self.memory["file"])
         if os.path.lexists(self.parked_vassal):
@@ -283,7 +311,7 @@ class Unit(HostStack):
     def boot_rules(self) -> str:
         return "r! %s\n" % self.flag
 
-    def restore(self) -> None:
+    def _restore(self) -> None:
         if self.memory.get("file"):
             self._change_back(self.memory["file"])
         with contextlib.suppress(FileNotFoundError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,23 @@ INI = "[uwsgi]\n# socket = /run/uw/%n.sock is the default\nmodule = app\nsocket 
 
 
 @pytest.fixture
-def vassal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def mounts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is mounted over itself; mount(8) itself needs a host (the scenario neighbours)."""
+    found: list[str] = []
+
+    def run(argv: list[str], check: bool = True) -> subprocess.CompletedProcess[str]:
+        if argv[:2] == ["mount", "--bind"]:
+            found.append(argv[2])
+        elif argv[0] == "umount":
+            found.remove(argv[-1])
+        return subprocess.CompletedProcess(argv, 0)
+
+    monkeypatch.setattr(_host_stack, "run", run)
+    return found
+
+
+@pytest.fixture
+def vassal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[str]) -> Path:
     monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
     path = tmp_path / "vassals" / "shop.ini"
     path.parent.mkdir()
@@ -57,10 +74,11 @@ def test_there_and_back_leaves_no_trace(vassal: Path, tmp_path: Path) -> None:
      "start_beside", "start_beside", "set_aside", "hold_place", "restore", "restore"],
     ["set_aside", "hold_place", "restore", "set_aside", "hold_place", "start_beside", "restore"],
 ])
-def test_every_step_may_be_taken_again(vassal: Path, tmp_path: Path, steps: list[str]) -> None:
+def test_every_step_may_be_taken_again(vassal: Path, tmp_path: Path, steps: list[str], mounts: list[str]) -> None:
     before = look(vassal)
     for step in steps:
         getattr(stack(vassal, str(tmp_path / "shop.sock")), step)()
+        assert mounts == ([str(vassal)] if step == "start_beside" else [])
     assert look(vassal) == before
 
 
