@@ -25,7 +25,7 @@ from typing import Any, Dict, List, Mapping, Optional
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, run
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _relocate
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _seams
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _own_mount, _seams
 
 
 class HostStack(ABC):
@@ -68,7 +68,7 @@ class HostStack(ABC):
     def set_aside(self) -> None:
         """Begin to stop the instance, and see to it that nothing starts it. Idempotent."""
         _journal.private_dir(self.parked)
-        self._let_go()
+        _own_mount.let_go(self._held)
         if self.memory.get("file"):
             self._change_back(self.memory["file"])
         self._set_aside()
@@ -80,10 +80,8 @@ class HostStack(ABC):
             return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.seam.way_back)  # of a run that was killed; nobody listens there
-        self._let_go()
+        _own_mount.let_go(self._held)
         self._start_beside()
-        if self.memory.get("file"):
-            self._hold(self.memory["file"])
 
     def start_as_it_was(self) -> None:
         """Begin to start the instance at its own address: where nothing of ours stands, or on a machine whose container is dead."""
@@ -110,29 +108,16 @@ class HostStack(ABC):
 
     def restore(self) -> None:
         """Bring the configuration back to the letter while the instance goes on. Idempotent."""
-        self._let_go()
+        _own_mount.let_go(self._held)
         self._restore()
 
     @abstractmethod
     def _restore(self) -> None: ...
 
-    # While a file is changed nobody else writes it: rename(2) over a mount point fails with EBUSY, open(2) for writing below a read-only one with EROFS.
-
     @property
     def _held(self) -> str:
-        """Holds the path of what is mounted over itself."""
+        """See _own_mount: the file that is changed is nobody else's to write meanwhile."""
         return os.path.join(self.parked, "held")
-
-    def _hold(self, path: str) -> None:
-        """Where mount(8) may not mount (in some containers), a manager's write is met as before."""
-        _journal.write_private(self._held, path)
-        if run(["mount", "--bind", path, path], check=False).returncode == 0:
-            run(["mount", "-o", "remount,bind,ro", path], check=False)
-
-    def _let_go(self) -> None:
-        if os.path.exists(self._held):
-            run(["umount", "--lazy", read(self._held)], check=False)  # somebody may be reading it
-            os.unlink(self._held)
 
     # A configuration file with one token changed, and back.
 
@@ -153,7 +138,8 @@ class HostStack(ABC):
             shutil.copy2(path, temporary)
             os.rename(temporary, self.original)
         info = os.stat(path)
-        _journal.replace_file(path, self._with_new_socket(read(self.original)), info.st_mode & 0o7777, info.st_uid, info.st_gid)
+        with _own_mount.held(path, self._held):
+            _journal.replace_file(path, self._with_new_socket(read(self.original)), info.st_mode & 0o7777, info.st_uid, info.st_gid)
 
     def _change_back(self, path: str) -> None:
         """Idempotent: ``original`` is there exactly while the file is changed."""
@@ -221,7 +207,8 @@ class Vassal(HostStack):
             return
         info, temporary = os.stat(self.parked_vassal), _journal.temporary_in(os.path.dirname(self.vassal))
         _journal.replace_file(temporary, self._with_new_socket(read(self.parked_vassal)), info.st_mode & 0o7777, info.st_uid, info.st_gid)
-        _put(temporary, self.vassal)
+        with _own_mount.held(self.vassal, self._held):
+            _put(temporary, self.vassal)
 
     def boot_rules(self) -> str:
         there = self.vassal if os.path.lexists(self.vassal) else self.parked_vassal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,33 @@ import pytest
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError
-from ansible_collections.gantry.webstack.plugins.module_utils.move import _host_stack, _seams
+from ansible_collections.gantry.webstack.plugins.module_utils.move import _host_stack, _own_mount, _seams
 
 INI = "[uwsgi]\n# socket = /run/uw/%n.sock is the default\nmodule = app\nsocket = /run/uw/%n.sock\n"
 
 
+class Mounts(list[str]):
+    """What is mounted over itself; the real mount(2) needs a host (the scenario neighbours)."""
+
+    def mount(self, source: bytes | None, target: bytes, _kind: None, _flags: object, _data: None) -> int:
+        if source:
+            self.append(os.fsdecode(target))
+        return 0
+
+    def umount2(self, target: bytes, _flags: int) -> int:
+        self.remove(os.fsdecode(target))
+        return 0
+
+
 @pytest.fixture
-def mounts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is mounted over itself; mount(8) itself needs a host (the scenario neighbours)."""
-    found: list[str] = []
-
-    def run(argv: list[str], check: bool = True) -> subprocess.CompletedProcess[str]:
-        if argv[:2] == ["mount", "--bind"]:
-            found.append(argv[2])
-        elif argv[0] == "umount":
-            found.remove(argv[-1])
-        return subprocess.CompletedProcess(argv, 0)
-
-    monkeypatch.setattr(_host_stack, "run", run)
+def mounts(monkeypatch: pytest.MonkeyPatch) -> Mounts:
+    found = Mounts()
+    monkeypatch.setattr(_own_mount, "_libc", lambda: found)
     return found
 
 
 @pytest.fixture
-def vassal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[str]) -> Path:
+def vassal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: Mounts) -> Path:
     monkeypatch.setattr(_paths, "STATE_DIR", str(tmp_path / "state"))
     path = tmp_path / "vassals" / "shop.ini"
     path.parent.mkdir()
@@ -74,7 +77,7 @@ def test_there_and_back_leaves_no_trace(vassal: Path, tmp_path: Path) -> None:
      "start_beside", "start_beside", "set_aside", "hold_place", "restore", "restore"],
     ["set_aside", "hold_place", "restore", "set_aside", "hold_place", "start_beside", "restore"],
 ])
-def test_every_step_may_be_taken_again(vassal: Path, tmp_path: Path, steps: list[str], mounts: list[str]) -> None:
+def test_every_step_may_be_taken_again(vassal: Path, tmp_path: Path, steps: list[str], mounts: Mounts) -> None:
     before = look(vassal)
     for step in steps:
         getattr(stack(vassal, str(tmp_path / "shop.sock")), step)()
