@@ -190,6 +190,10 @@ def _get_pip(home: Path) -> None:
     script.write_text((ROOT / "scripts/_bench/get_pip.py").read_text(encoding="utf-8"), encoding="utf-8")
 
 
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
 def _sanity_count(code: int, text: str) -> tuple[int, int]:
     ran = len(re.findall(r'^Running sanity test "', text, re.MULTILINE))
     listed = re.search(r"The (\d+) sanity test\(s\) listed below \(out of (\d+)\) failed", text)
@@ -199,13 +203,19 @@ def _sanity_count(code: int, text: str) -> tuple[int, int]:
     return ran - failed, failed
 
 
-def sanity(report: Report) -> None:
-    """ansible-test sanity without an ignore file, over every Python of this machine that ansible-core supports."""
+def sanity(report: Report, brief: bool = False) -> None:
+    """ansible-test sanity without an ignore file, over every Python of this machine that ansible-core supports.
+
+    ``brief``: the oldest one and the control node's.
+    """
     if [name for name in sources() if name.startswith("tests/sanity/ignore")]:
         report.add(Outcome("sanity ignore file: there must be none", 0, 1, 0))
     home = CACHE / "home"
     _get_pip(home)
     versions = control.python_versions()
+    if brief:
+        own = (output([control.tool("python"), "--version"]) or "").removeprefix("Python ").rpartition(".")[0]
+        versions = {version: path for version, path in versions.items() if version in (own, min(versions, key=_numbers))}
     say(f"sanity: Python {', '.join(versions)} of this machine")
     # pyenv's shims look like Pythons and may not be any.
     usual = [entry for entry in os.environ["PATH"].split(os.pathsep) if not entry.endswith("/shims")]

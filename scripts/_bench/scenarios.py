@@ -23,7 +23,7 @@ ORDER = ("default", "discover", "convert", "engine", "python", "uwsgi", "nginx",
 ALONE = ("default", "discover", "convert")
 """What runs before the others, with the machine to itself: the first makes all hosts, the last keeps 220 requests/s on one, the middle comes before it."""
 
-DAILY = ("default", "discover", "convert", "engine", "python", "uwsgi", "nginx", "webapp", "units", "deploy", "rollback", "keepers", "neighbours")
+DAILY = ("default", "discover", "convert", "python", "uwsgi", "nginx", "webapp", "deploy", "rollback")
 """What a plain ./scripts/test has, on the hosts with Debian 12 alone: it has to end within an hour and a half on a machine a third as fast as most."""
 
 ASIDE = ("export", "faults", "letters", "nginx_choice", "suites")

@@ -7,7 +7,7 @@
     ./scripts/test lint                       ruff, ansible-lint, the roles' READMEs, changelog and documentation
     ./scripts/test package                    the collection's tarball
     ./scripts/test galaxy                     Galaxy's importer over the tarball, and its signature
-    ./scripts/test sanity                     ansible-test sanity
+    ./scripts/test sanity                     ansible-test sanity, over every Python of this machine (a plain run: the oldest and the control node's)
     ./scripts/test report                     the report's pages in a headless browser (about a minute)
     ./scripts/test awx                        the role awx against a stand-in for AWX's API (about a minute)
     ./scripts/test docs                       the documentation's site is built, and each link in it leads somewhere (about a minute)
@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 
 from . import LOGS, BenchError, control, ecosystem, engine, galaxy_server, guarded, parts, say, scenarios, setup_lock
@@ -38,6 +39,9 @@ from .report import Outcome, Report, side_by_side
 PARTS = {"sanity": parts.sanity, "property": parts.properties, "unit": parts.unit, "types": parts.types, "lint": parts.lint, "package": parts.package,
          "galaxy": ecosystem.galaxy, "awx": parts.awx, "report": parts.reports, "docs": parts.documentation}
 """In the order in which they begin; the longest first."""
+
+DAILY: dict[str, Callable[[Report], None]] = {"sanity": partial(parts.sanity, brief=True)}
+"""What is shorter in a plain run; see also ``scenarios.DAILY``."""
 
 LONG = {"upgrade": ecosystem.upgrade, "matrix": ecosystem.matrix, "faults": parts.faults, "ee": parts.execution_environment,
         "docs-commands": parts.documented_commands, "galaxy-server": galaxy_server.galaxy_server}
@@ -61,10 +65,10 @@ def _plan_parts(words: list[str]) -> list[str]:
     return words
 
 
-def _run(part: str, report: Report) -> None:
+def _run(part: str, report: Report, daily: bool) -> None:
     """One part; what keeps it from being run is an outcome like any other."""
     try:
-        {**PARTS, **LONG}[part](report)
+        {**PARTS, **LONG, **(DAILY if daily else {})}[part](report)
     except BenchError as exc:
         print(f"error: {exc}", file=sys.stderr, flush=True)
         report.add(Outcome(part, 0, 1, 0, "could not be run"))
@@ -86,7 +90,7 @@ def main() -> int:
         return 0
     say(f"{parts.versions()}; logs in {LOGS}")
     report = Report()
-    side_by_side([partial(_run, part, report) for part in wanted])
+    side_by_side([partial(_run, part, report, daily=not named) for part in wanted])
     if molecule is not None:
         try:
             scenarios.run(report, molecule, keep=keep, daily=not named)
