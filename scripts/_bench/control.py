@@ -170,7 +170,7 @@ def tool(name: str) -> str:
 
 
 def python_versions() -> dict[str, Path]:
-    """Pythons on this machine by version ("3.9"), real binaries rather than shims; for tests over several versions."""
+    """Pythons on this machine by version ("3.9"), the oldest first, real binaries rather than shims; for tests over several versions."""
     found: dict[str, Path] = {}
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for minor in range(9, 14):

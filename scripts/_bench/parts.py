@@ -190,10 +190,6 @@ def _get_pip(home: Path) -> None:
     script.write_text((ROOT / "scripts/_bench/get_pip.py").read_text(encoding="utf-8"), encoding="utf-8")
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
-
-
 def _sanity_count(code: int, text: str) -> tuple[int, int]:
     ran = len(re.findall(r'^Running sanity test "', text, re.MULTILINE))
     listed = re.search(r"The (\d+) sanity test\(s\) listed below \(out of (\d+)\) failed", text)
@@ -214,8 +210,8 @@ def sanity(report: Report, brief: bool = False) -> None:
     _get_pip(home)
     versions = control.python_versions()
     if brief:
-        own = (output([control.tool("python"), "--version"]) or "").removeprefix("Python ").rpartition(".")[0]
-        versions = {version: path for version, path in versions.items() if version in (own, min(versions, key=_numbers))}
+        own = output([control.tool("python"), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
+        versions = {version: path for version, path in versions.items() if version in (own, next(iter(versions)))}
     say(f"sanity: Python {', '.join(versions)} of this machine")
     # pyenv's shims look like Pythons and may not be any.
     usual = [entry for entry in os.environ["PATH"].split(os.pathsep) if not entry.endswith("/shims")]

@@ -1,6 +1,6 @@
 """Runs the tests, all or a part.
 
-    ./scripts/test                            the parts, and the main scenarios on Debian 12 alone (about 25 minutes on 2 cores, thrice that on slow ones)
+    ./scripts/test                            the parts, and the main scenarios on Debian 12 alone (20 to 60 minutes on 2 cores)
     ./scripts/test all                        the parts, and each scenario on all of its hosts (about an hour), but for what runs when it is named
     ./scripts/test unit                       pytest over tests/unit
     ./scripts/test types                      mypy
@@ -40,7 +40,7 @@ PARTS = {"sanity": parts.sanity, "property": parts.properties, "unit": parts.uni
          "galaxy": ecosystem.galaxy, "awx": parts.awx, "report": parts.reports, "docs": parts.documentation}
 """In the order in which they begin; the longest first."""
 
-DAILY: dict[str, Callable[[Report], None]] = {"sanity": partial(parts.sanity, brief=True)}
+BRIEF: dict[str, Callable[[Report], None]] = {"sanity": partial(parts.sanity, brief=True)}
 """What is shorter in a plain run; see also ``scenarios.DAILY``."""
 
 LONG = {"upgrade": ecosystem.upgrade, "matrix": ecosystem.matrix, "faults": parts.faults, "ee": parts.execution_environment,
@@ -68,7 +68,7 @@ def _plan_parts(words: list[str]) -> list[str]:
 def _run(part: str, report: Report, daily: bool) -> None:
     """One part; what keeps it from being run is an outcome like any other."""
     try:
-        {**PARTS, **LONG, **(DAILY if daily else {})}[part](report)
+        {**PARTS, **LONG, **(BRIEF if daily else {})}[part](report)
     except BenchError as exc:
         print(f"error: {exc}", file=sys.stderr, flush=True)
         report.add(Outcome(part, 0, 1, 0, "could not be run"))

@@ -68,7 +68,7 @@ class HostStack(ABC):
     def set_aside(self) -> None:
         """Begin to stop the instance, and see to it that nothing starts it. Idempotent."""
         _journal.private_dir(self.parked)
-        _own_mount.let_go(self._held)
+        _own_mount.let_go(self._mount_note)
         if self.memory.get("file"):
             self._change_back(self.memory["file"])
         self._set_aside()
@@ -80,7 +80,7 @@ class HostStack(ABC):
             return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.seam.way_back)  # of a run that was killed; nobody listens there
-        _own_mount.let_go(self._held)
+        _own_mount.let_go(self._mount_note)
         self._start_beside()
 
     def start_as_it_was(self) -> None:
@@ -108,15 +108,15 @@ class HostStack(ABC):
 
     def restore(self) -> None:
         """Bring the configuration back to the letter while the instance goes on. Idempotent."""
-        _own_mount.let_go(self._held)
+        _own_mount.let_go(self._mount_note)
         self._restore()
 
     @abstractmethod
     def _restore(self) -> None: ...
 
     @property
-    def _held(self) -> str:
-        """See _own_mount: the file that is changed is nobody else's to write meanwhile."""
+    def _mount_note(self) -> str:
+        """See _own_mount: it names the file that is changed, which nobody else is to write meanwhile."""
         return os.path.join(self.parked, "held")
 
     # A configuration file with one token changed, and back.
@@ -138,7 +138,7 @@ class HostStack(ABC):
             shutil.copy2(path, temporary)
             os.rename(temporary, self.original)
         info = os.stat(path)
-        with _own_mount.held(path, self._held):
+        with _own_mount.held(path, self._mount_note):
             _journal.replace_file(path, self._with_new_socket(read(self.original)), info.st_mode & 0o7777, info.st_uid, info.st_gid)
 
     def _change_back(self, path: str) -> None:
@@ -207,7 +207,7 @@ class Vassal(HostStack):
             return
         info, temporary = os.stat(self.parked_vassal), _journal.temporary_in(os.path.dirname(self.vassal))
         _journal.replace_file(temporary, self._with_new_socket(read(self.parked_vassal)), info.st_mode & 0o7777, info.st_uid, info.st_gid)
-        with _own_mount.held(self.vassal, self._held):
+        with _own_mount.held(self.vassal, self._mount_note):
             _put(temporary, self.vassal)
 
     def boot_rules(self) -> str:

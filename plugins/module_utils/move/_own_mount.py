@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from typing import Iterator, Optional
+from typing import Iterator
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal
 
@@ -25,10 +25,10 @@ def held(path: str, note: str) -> Iterator[None]:
     Where nothing may be mounted, as in some containers, nothing is held.
     """
     _journal.write_private(note, path)
-    libc = _libc()
+    libc, name = _libc(), os.fsencode(path)
     yield
-    if _mount(libc, path, _BIND):
-        _mount(libc, None, _REMOUNT | _BIND | _RDONLY, path)
+    if libc.mount(name, name, None, _BIND, None) == 0:
+        libc.mount(None, name, None, _REMOUNT | _BIND | _RDONLY, None)
 
 
 def let_go(note: str) -> None:
@@ -40,8 +40,6 @@ def let_go(note: str) -> None:
 
 
 def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
-
-
-def _mount(libc: ctypes.CDLL, source: Optional[str], flags: int, target: str = "") -> bool:
-    return bool(libc.mount(os.fsencode(source) if source else None, os.fsencode(target or source or ""), None, ctypes.c_ulong(flags), None) == 0)
+    libc = ctypes.CDLL(None)
+    libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p)
+    return libc

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import pwd
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -151,6 +152,21 @@ def test_a_timers_service_is_the_same_while_it_runs(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(_evidence_systemd, "_show", lambda blind, names: [block])
     unit = next(unit for unit in _evidence_systemd.read(lambda path: None)[0] if unit.name == "tick.service")
     assert unit.triggered and not unit.there
+
+
+@pytest.mark.parametrize("running", [set(), {("tick.service", "ann")}])
+def test_a_users_timers_service_is_the_same_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: "set[tuple[str, str]]") -> None:
+    top = tmp_path / ".config/systemd/user"
+    (top / "timers.target.wants").mkdir(parents=True)
+    (top / "tick.timer").write_text("[Timer]\nOnCalendar=minutely\n")
+    (top / "tick.service").write_text("[Service]\nExecStart=/home/ann/tick\n")
+    (top / "timers.target.wants/tick.timer").symlink_to(top / "tick.timer")
+    ann = pwd.struct_passwd(("ann", "x", 1000, 1000, "", str(tmp_path), "/bin/sh"))
+    monkeypatch.setattr(_evidence_systemd.pwd, "getpwall", lambda: [ann])
+    monkeypatch.setattr(_evidence_systemd, "_show", lambda blind, names: [])
+    units = [unit for unit in _evidence_systemd.read(lambda path: None, running)[0] if unit.owner]
+    assert [unit.name for unit in units if unit.there] == ["tick.timer"]
+    assert all(unit.triggered for unit in units if unit.name == "tick.service")
 
 
 def facts(name: str = "shop") -> Dict[str, Any]:
