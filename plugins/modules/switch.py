@@ -137,6 +137,11 @@ services:
     - service: shop
       runtime: container
       switched_at: 1764000000.123
+edge:
+  description: Where nginx itself runs; V(container) also while a move of it is not complete.
+  returned: success
+  type: str
+  sample: host
 watched:
   description:
     - What was seen of each service while C(percent) of its requests went to the container. C(requests) and C(errors) are real ones.

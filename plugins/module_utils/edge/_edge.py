@@ -74,11 +74,13 @@ class EdgeModule(WebstackModule):
             shutil.rmtree(_paths.EDGE_RUN, ignore_errors=True)
 
     def _client(self, stack: contextlib.ExitStack) -> Any:
-        """The engine; None where there is none and none is needed yet."""
+        """The engine; None where it is not needed, or not yet."""
+        if self.params["to"] == _journal.HOST and self.journal.phase == _journal.HOST:
+            return None
         try:
             return stack.enter_context(_engine.engine())
         except _engine.EngineMissing:
-            if self.check_mode or (self.params["to"] == _journal.HOST and self.journal.phase == _journal.HOST):
+            if self.check_mode:
                 return None
             raise
 

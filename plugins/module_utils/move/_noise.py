@@ -80,19 +80,25 @@ def _aligned(left: List[bytes], right: List[bytes]) -> Pairs:
 
 
 def _between(left: List[bytes], right: List[bytes], few: int) -> Pairs:
-    """``_aligned`` without what is alike at both ends; texts of one length with ``few`` different tokens are alike place by place."""
+    """``_aligned`` without what is alike at both ends; texts of one length with ``few`` different tokens are alike place by place.
+
+    Of others, lines of the same number or pieces of the same text are alike, whichever lets more be fixed.
+    """
     if len(left) == len(right):
         pairs = [(at, at) for at, (a, b) in enumerate(zip(left, right)) if a == b]
         if len(left) - len(pairs) <= few:
             return pairs
-    # Chunks first, tokens inside those that differ: quick for long pages, and no word finds its like by chance far away.
-    chunks, other = _chunks(left), _chunks(right)
-    pairs = []
+    return max(_by_piece(left, right), _by_line(left, right), key=lambda pairs: sum(len(left[at]) for at, dummy in pairs))
+
+
+def _by_piece(left: List[bytes], right: List[bytes]) -> Pairs:
+    """Pieces first, tokens inside those that differ: quick for long pages, and no word finds its like by chance far away."""
+    chunks, other = _chunks(left, b">,;}\n"), _chunks(right, b">,;}\n")
+    pairs: Pairs = []
     at, there = 0, 0
     for a, b in [*_matched([chunk for chunk, dummy in chunks], [chunk for chunk, dummy in other]), (len(chunks), len(other))]:
         start, end = chunks[a][1] if a < len(chunks) else len(left), other[b][1] if b < len(other) else len(right)
-        if (start - at) * (end - there) <= _PAIRS:
-            pairs += [(at + i, there + j) for i, j in _matched(left[at:start], right[there:end], exact=(start - at) + (end - there) < 400)]
+        pairs += _inside(left, right, (at, start), (there, end))
         if a < len(chunks):
             at = chunks[a + 1][1] if a + 1 < len(chunks) else len(left)
             there = other[b + 1][1] if b + 1 < len(other) else len(right)
@@ -100,12 +106,29 @@ def _between(left: List[bytes], right: List[bytes], few: int) -> Pairs:
     return pairs
 
 
-def _chunks(words: List[bytes]) -> List[Tuple[bytes, int]]:
-    """(text, number of its first token) of the pieces that end where lines, tags and items end."""
+def _by_line(left: List[bytes], right: List[bytes]) -> Pairs:
+    """Tokens inside lines of the same number; none when one text has more lines."""
+    lines, others = [[at for dummy, at in _chunks(text, b"\n")] + [len(text)] for text in (left, right)]
+    if len(lines) != len(others):
+        return []
+    spans = zip(zip(lines, lines[1:]), zip(others, others[1:]))
+    return [pair for span, other in spans for pair in _inside(left, right, span, other)]
+
+
+def _inside(left: List[bytes], right: List[bytes], span: Tuple[int, int], other: Tuple[int, int]) -> Pairs:
+    """Equal tokens of two stretches, each from the first number to before the second."""
+    (at, start), (there, end) = span, other
+    if (start - at) * (end - there) > _PAIRS:
+        return []
+    return [(at + i, there + j) for i, j in _matched(left[at:start], right[there:end], exact=(start - at) + (end - there) < 400)]
+
+
+def _chunks(words: List[bytes], ends: bytes) -> List[Tuple[bytes, int]]:
+    """(text, number of its first token) of the pieces that end with one of these signs, or with spaces that hold one."""
     found: List[Tuple[bytes, int]] = []
     begin = 0
     for at, word in enumerate(words):
-        if word in b">,;}" or b"\n" in word or at == len(words) - 1:
+        if word in ends or b"\n" in word or at == len(words) - 1:
             found.append((b"".join(words[begin:at + 1]), begin))
             begin = at + 1
     return found
