@@ -73,6 +73,7 @@ options:
     description:
       - Percent of the requests that go to the container first, for O(canary_seconds), while host and container are watched; with 0 all go at once.
       - The socket's path leads to the one or the other by chance, anew every 20 ms, so nginx is not edited. Not for services that nginx reaches over TCP.
+      - From one container to the next, the former one is what the host is otherwise.
     type: float
     default: 0
   canary_seconds:
@@ -81,8 +82,9 @@ options:
     default: 60
   watch:
     description:
-      - Seconds for which all requests go to the container while the host's process still runs and both are watched; with 0 it is set aside at once.
-      - A service that gets worse by O(watch_errors) or O(watch_p99) gets its host process back at once, and the module fails when the others are through.
+      - Seconds for which all requests go to the container while the host's process, or the former container, still runs and both are watched;
+        with 0 it is set aside at once.
+      - A service that gets worse by O(watch_errors) or O(watch_p99) goes back at once, and the module fails when the others are through.
     type: float
     default: 0
   watch_errors:
@@ -144,7 +146,8 @@ edge:
   sample: host
 watched:
   description:
-    - What was seen of each service while C(percent) of its requests went to the container. C(requests) and C(errors) are real ones.
+    - What was seen of each service while C(percent) of its requests went to the container. C(requests) and C(errors) are real ones;
+      C(p99_host_ms) is the former container's where it goes from one to the next.
   returned: with O(canary) or O(watch)
   type: list
   elements: dict

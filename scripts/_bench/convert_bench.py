@@ -43,8 +43,8 @@ SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share
 
 UNITS_ALIKE = """cpu=/sys/fs/cgroup/cpu; [ ! -e $cpu/docker ] || {
   systemctl set-property --runtime cron.service CPUWeight=100 && systemctl daemon-reexec && echo 1024 > $cpu/docker/cpu.shares; }"""
-"""A group for processors of each unit and one of the containers, all of the same weight: what cgroup v2 has on a host whose engine runs a container
-(systemd.resource-control(5), CPUWeight=: siblings of a unit that has one get one too). Under cgroup v1 processes of units would be in one group with all others."""
+"""A group for processors of each unit and one of the containers, all of one weight: what cgroup v2 has on a host whose engine runs a container
+(systemd.resource-control(5), CPUWeight=: siblings of a unit that has one get one too). Under cgroup v1 the processes of all units would be in one."""
 
 FORGET = "docker image ls --quiet --filter label=gantry.webstack.service | sort -u | xargs --no-run-if-empty docker image rm --force"
 
@@ -114,15 +114,16 @@ class Bench(Measured):
 
         for name in loads:
             saturate(hosts.address(pair), name)  # warm
-        found = rounds(2 * self.count, {"bare": lambda: load("bare"), "boxed": lambda: load("boxed")})
+        found = rounds(4 * self.count, {"bare": lambda: load("bare"), "boxed": lambda: load("boxed")})
         tails = {name: Series([tail for dummy, tail in some]) for name, some in loads.items()}
         self.add("requests/s at saturation, container : bare", found["boxed"].median / found["bare"].median, 0.97, samples=found, least=True)
         self.add("p99 at saturation, container : bare", tails["boxed"].median / tails["bare"].median, 1.1, samples=tails)
 
-        def steadily(name: str) -> float:
-            return p99([latency for dummy, latency in self.asked(pair, 5, name, STEADY)])
-
-        steady = rounds(2 * self.count, {"bare": lambda: steadily("bare"), "boxed": lambda: steadily("boxed")})
+        steady = {name: Series() for name in loads}
+        for dummy in range(2 * self.count):
+            asked = self.asked(pair, 10, ",".join(steady), STEADY)  # in turn, so that whatever slows the machine meets both sides
+            for name, series in steady.items():
+                series.samples.append(p99([item[1] for item in asked if item[2] == name]))
         self.add(f"p99 at {STEADY}/s, container : bare", steady["boxed"].median / steady["bare"].median, 1.1, samples=steady)
         memory = {name: Series([size / 1024]) for name, size in self.memory(pair, ["bare", "boxed"]).items()}
         self.add("memory of one service alone in a container (PSS, shim included) - bare", memory["boxed"].median - memory["bare"].median, unit="MiB",
@@ -142,16 +143,16 @@ class Bench(Measured):
             for playbook, first, last in (("convert", "switching", "host stopped"), ("rollback", "returning", "host")):
                 asked = self.asked(one, self.argv(playbook, [one]))
                 begin, end = self.moments(one, first, last)
-                during += [latency for sent, latency in asked if begin - 0.1 <= sent <= end + 0.1]
-                before += [latency for dummy, latency in self.asked(one, self.argv(str(self.work / "ping.yml"), [one]))]
+                during += [latency for sent, latency, name in asked if begin - 0.1 <= sent <= end + 0.1]
+                before += [item[1] for item in self.asked(one, self.argv(str(self.work / "ping.yml"), [one]))]
         if max(during) >= 30:
             raise BenchError("requests failed while the service moved")
         self.add(f"p99 during the switch ({len(during)} requests at {RATE}/s) : before", p99(during) / p99(before), 2,
                  samples={"during": Series([p99(during)]), "before": Series([p99(before)])})
         self.clean()
 
-    def asked(self, container: str, meanwhile: Sequence[str] | float, name: str = "app01", rate: float = RATE) -> list[tuple[float, float]]:
-        """[sent, latency] of the requests while a command runs that must succeed, or for some seconds."""
+    def asked(self, container: str, meanwhile: Sequence[str] | float, name: str = "app01", rate: float = RATE) -> list[tuple[float, float, str]]:
+        """[sent, latency, name] of the requests while a command runs that must succeed, or for some seconds."""
         argv = [sys.executable, str(ASK), hosts.address(container), str(rate), name]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
             time.sleep(0.5)

@@ -103,7 +103,7 @@ class Bench(Measured):
             for dummy in range(runs):
                 self.discover(container) if what == "discover" else self.ping(container)
             found = json.loads(client.communicate("")[0])
-        return [latency for dummy, latency in found]
+        return [item[1] for item in found]
 
     def large(self, container: str) -> None:
         """A host with many sites and vassals, grown in two steps."""

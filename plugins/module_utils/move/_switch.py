@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.gantry.webstack.plugins.module_utils.common import _journal, _paths
 from ansible_collections.gantry.webstack.plugins.module_utils.common._ask import await_health, health_problem
+from ansible_collections.gantry.webstack.plugins.module_utils.common._connection import is_listening
 from ansible_collections.gantry.webstack.plugins.module_utils.common._engine import engine, find_container, remove_container
 from ansible_collections.gantry.webstack.plugins.module_utils.common._module import WebstackError, WebstackModule, host_lock
 from ansible_collections.gantry.webstack.plugins.module_utils.install import _releases
@@ -48,6 +49,7 @@ class Move(_beside_move.Beside):
     """One service on its way: its journal, its seam, its host stack and its container."""
 
     successor: Optional[_journal.Successor] = None
+    words = _watch.TO_CONTAINER
     hold_at = ""
     """The socket at which requests wait while the state changes sides."""
 
@@ -109,13 +111,18 @@ class Move(_beside_move.Beside):
     def _died(self) -> Optional[str]:
         container = self.container()
         if container is None:
-            return "the container is gone"
+            return "%s is gone" % self.words.container
         state = container.attrs["State"]
-        return None if state["Running"] and not container.attrs["RestartCount"] else "the container ended with code %s" % state["ExitCode"]
+        return None if state["Running"] and not container.attrs["RestartCount"] else "%s ended with code %s" % (self.words.container, state["ExitCode"])
 
     def share(self, percent: float) -> None:
         """For this moment new connections go to the container, or not, by chance."""
-        self.seam.turn(self.socket if random.random() * 100 < percent else self.seam.way_back)
+        self.seam.turn(self.socket if random.random() * 100 < percent else self.other_socket)
+
+    @property
+    def other_socket(self) -> str:
+        """Where the side listens that requests came from."""
+        return self.seam.way_back
 
     def keep_across_boots(self, edge: Mapping[str, Any]) -> None:
         """The engine starts the container after a boot, tmpfiles.d makes its directory and the seam before that; no unit that stops removes the seam."""
@@ -136,6 +143,9 @@ class Move(_beside_move.Beside):
         self.seam.take(self.socket)
         if self.journal.runtime != _journal.CONTAINER:
             self.journal.record("switched", runtime=_journal.CONTAINER)
+
+    def stay(self) -> None:
+        """Nothing got worse: the container is the service's."""
 
     def drain_host(self, timeout: float) -> None:
         """Requests that the host's instance has are answered by it."""
@@ -318,6 +328,8 @@ def follow_release(journal: _journal.Journal) -> None:
 class Handover(Move):
     """The same from one container to the next, up to the moment from which the next one is the service's container."""
 
+    words = _watch.BETWEEN
+
     def __init__(self, journal: _journal.Successor, client: Any) -> None:
         super().__init__(journal, client)
         self.successor: _journal.Successor = journal
@@ -326,15 +338,35 @@ class Handover(Move):
         """The way back to the host begins where it began."""
         return {}
 
+    @property
+    def other_socket(self) -> str:
+        return self.successor.served_by["socket"]
+
     def watch(self) -> Optional[_watch.Watch]:
-        """Only a way back to the host is watched."""
-        return None
+        """Ready to be watched, when the running container runs beside the next one."""
+        if not is_listening(self.other_socket):
+            return None
+        return _watch.Watch(self.service, self.other_socket, self.socket, tail_lines(_watch.access_log(self.service) or ""), self._died, self.words)
 
     def take_seam(self) -> None:
-        """New connections go to the next container, which is the service's from here on."""
+        """New connections go to the next container."""
         self.release_mules()
         self.seam.take(self.socket)
+
+    def stay(self) -> None:
+        """The next container is the service's from here on."""
         self.journal = self.successor.promote()
+
+    def return_seam(self) -> None:
+        """New connections go to the running container again, and no run that comes after a killed one moves them once more."""
+        self.seam.take(self.other_socket)
+        self.journal.record("went back", phase=_journal.HOST)
+
+    def give_up(self, edge: Mapping[str, Any], drain_timeout: float) -> None:
+        """The next container answers what it has, and goes."""
+        self._end(self.journal.candidate, drain_timeout)
+        Move(self.successor.former, self.client).keep_across_boots(edge)
+        discard(self.client, self.successor)
 
 
 def handovers(journals: Sequence[_journal.Journal]) -> List[_journal.Successor]:
@@ -409,6 +441,7 @@ class SwitchModule(WebstackModule):
             watches = self._watches(moves, self.params["watch"])  # made before the switch: nobody waits for a look while they are
             self._each(moves, lambda m: m.take_seam())
             refused += self._watch(moves, watches, 100, self.params["watch"])
+            self._each(moves, lambda m: m.stay())
             self._each(moves, lambda m: m.schedule(target), lambda m: m.move_workers(target), lambda m: m.drain_host(drain),
                        lambda m: m.settle_host(drain), lambda m: m.stop_host(), lambda m: m.await_host_stopped(), lambda m: m.end_former(drain),
                        lambda m: m.release(), lambda m: m.done(self.params["keep_images"]))
@@ -482,7 +515,7 @@ class SwitchModule(WebstackModule):
         return [found for found in (move.watch() for move in moves if seconds) if found is not None]
 
     def _watch(self, moves: List[Move], watches: List[_watch.Watch], percent: float, seconds: float) -> List[str]:
-        """Watch while ``percent`` of the requests go to the containers; what gets worse goes back to the host and out of ``moves``. Sentences about these."""
+        """Watch while ``percent`` of the requests go to the containers; what gets worse goes back and out of ``moves``. Sentences about these."""
         if not watches:
             return []
         known = {move.name: move for move in moves}
@@ -491,12 +524,19 @@ class SwitchModule(WebstackModule):
 
         def back(watched: _watch.Watch) -> None:
             ended[watched.service["name"]] = time.monotonic() - began
-            self._seam_back([known[watched.service["name"]]])
+            move = known[watched.service["name"]]
+            if isinstance(move, Handover):
+                move.return_seam()
+            else:
+                self._seam_back([move])
 
         found = _watch.watch(watches, seconds, limits, back, lambda watched: known[watched.service["name"]].share(percent) if percent < 100 else None)
         self.result.setdefault("watched", []).extend(dict(watched.summary(), service=watched.service["name"], percent=percent) for watched in watches)
         worse = [move for move in moves if move.name in found]
         moves[:] = [move for move in moves if move.name not in found]
-        self._back(worse)
-        return ["service %s: went back to the host by itself %d s after %d %% of its requests had gone to the container: %s"
-                % (move.name, ended[move.name], percent, found[move.name]) for move in worse]
+        self._back([move for move in worse if not isinstance(move, Handover)])
+        for move in worse:
+            if isinstance(move, Handover):
+                move.give_up(self.params["edge"], self.params["drain_timeout"])
+        return ["service %s: went back to %s by itself %d s after %d %% of its requests had gone to %s: %s"
+                % (move.name, move.words.host, ended[move.name], percent, move.words.container, found[move.name]) for move in worse]

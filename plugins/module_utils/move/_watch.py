@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Both sides of a switch watched while both still run: errors and latency, of real requests and of our own.
 
-Our own requests go to the host's process and to the container at the same time, so that whatever slows the whole host slows both sides. A few are under
+Our own requests go to the host's process and to the container at the same time, so that whatever slows the whole host slows both sides; between
+two containers, the one that runs is what the host's process is otherwise. A few are under
 way to each side at most; one that is not answered yet counts as late as soon as it is, so that a side that hangs is seen before it has answered.
 Real requests are read from nginx's access log, which tells their status: their share of errors now is held against that of before. Those that wait
 for a worker of the container are counted in the kernel's table: these wait longer and longer, whatever else slows the host.
@@ -74,6 +75,18 @@ class Limits(NamedTuple):
     p99: float
 
 
+class Words(NamedTuple):
+    """How both sides are called: the one that requests came from, the same as a place, and the one that they go to."""
+
+    host: str = "the host"
+    on_host: str = "on the host"
+    container: str = "the container"
+
+
+TO_CONTAINER = Words()
+BETWEEN = Words("the running container", "in the running container", "the next container")
+
+
 class Time(NamedTuple):
     """What a request of ours took: its number, seconds, and when that was (time.monotonic)."""
 
@@ -129,10 +142,10 @@ def errors_rose(before: Tally, now: Tally, limits: Limits) -> bool:
     return now.errors >= FEW and now.share > before.share + limits.errors
 
 
-def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limits: Limits) -> Optional[str]:
+def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limits: Limits, words: Words = TO_CONTAINER) -> Optional[str]:
     """What got worse, in a few words for the end of a sentence; None when nothing did. Pure."""
     if errors_rose(host, container, limits):
-        return "%d of %d test requests failed in the container, %d of %d on the host" % (container.errors, container.total, host.errors, host.total)
+        return "%d of %d test requests failed in %s, %d of %d %s" % (container.errors, container.total, words.container, host.errors, host.total, words.on_host)
     if errors_rose(real_before, real, limits):
         return "%.1f %% of %d requests failed, %.1f %% before" % (real.share, real.total, real_before.share)
     if min(len(host.times), len(container.times)) >= ENOUGH:
@@ -140,16 +153,16 @@ def verdict(host: Tally, container: Tally, real_before: Tally, real: Tally, limi
         bound = max(usual * limits.p99, usual + SLACK)
         late = sum(item.seconds > bound for item in container.times)
         if late > FEW + LATE * len(container.times):
-            return ("%d of %d answers of the container took more than %.0f ms, the host's p99 is %.0f ms"
-                    % (late, len(container.times), bound * 1000, usual * 1000))
+            return ("%d of %d answers of %s took more than %.0f ms, %s's p99 is %.0f ms"
+                    % (late, len(container.times), words.container, bound * 1000, words.host, usual * 1000))
     return None
 
 
-def hangs(host: Tally, container: Tally, limits: Limits, now: float) -> Optional[str]:
+def hangs(host: Tally, container: Tally, limits: Limits, now: float, words: Words = TO_CONTAINER) -> Optional[str]:
     """Are most of the container's last answers late at ``now`` (time.monotonic)? As ``verdict``, of few answers: it says something when it lasts."""
     late, known = _late(host, container, limits.p99, now)
     if known >= AT_ONCE and late * 2 > known:
-        return "%d of the last %d answers of the container took more than %g times as long as the host's" % (late, known, limits.p99)
+        return "%d of the last %d answers of %s took more than %g times as long as %s's" % (late, known, words.container, limits.p99, words.host)
     return None
 
 
@@ -159,13 +172,13 @@ def may_wait(options: Mapping[str, Any]) -> int:
     return max(FEW_QUEUED, min(QUEUED * together, number(options, "listen", default=QUEUE) // 2))
 
 
-def queue_problem(waiting: Sequence[Tuple[float, int]], most: int) -> Optional[str]:
+def queue_problem(waiting: Sequence[Tuple[float, int]], most: int, words: Words = TO_CONTAINER) -> Optional[str]:
     """Did more than ``most`` wait all the time? ``waiting``: when each look was, in seconds, and the connections that had no worker then."""
     for at, count in reversed(waiting):
         if count <= most:
             break
         if at <= waiting[-1][0] - QUEUED_SECONDS:
-            return "for %.0f s more than %d requests waited for a free worker of the container, %d at last" % (QUEUED_SECONDS, most, waiting[-1][1])
+            return "for %.0f s more than %d requests waited for a free worker of %s, %d at last" % (QUEUED_SECONDS, most, words.container, waiting[-1][1])
     return None
 
 
@@ -217,8 +230,9 @@ class Log:
 class Watch:
     """One service, watched. ``sockets`` are where the host's process and the container listen; ``died`` tells when the container is no more."""
 
-    def __init__(self, service: Mapping[str, Any], host: str, container: str, log_lines: Sequence[str], died: Callable[[], Optional[str]]) -> None:
-        self.service, self.sockets, self.died = service, {"host": host, "container": container}, died
+    def __init__(self, service: Mapping[str, Any], host: str, container: str, log_lines: Sequence[str], died: Callable[[], Optional[str]],
+                 words: Words = TO_CONTAINER) -> None:
+        self.service, self.sockets, self.died, self.words = service, {"host": host, "container": container}, died, words
         self.tallies = {side: Tally() for side in self.sockets}
         path = access_log(service)
         self.log = Log(path, log_lines)
@@ -255,11 +269,11 @@ class Watch:
     def problem(self, limits: Limits) -> Optional[str]:
         """What got worse by now."""
         host, container, now = self.tallies["host"], self.tallies["container"], time.monotonic()
-        hanging = hangs(host, container, limits, now)
+        hanging = hangs(host, container, limits, now, self.words)
         if not hanging:
             self.timely = now
-        return (self.died() or queue_problem(self.waiting, self.may_wait) or verdict(host, container, self.log.before, self.log.now, limits)
-                or (hanging if now >= self.timely + RECENT else None))
+        return (self.died() or queue_problem(self.waiting, self.may_wait, self.words)
+                or verdict(host, container, self.log.before, self.log.now, limits, self.words) or (hanging if now >= self.timely + RECENT else None))
 
     def summary(self) -> Dict[str, Any]:
         """Counts and percentiles (milliseconds) for the module's result."""

@@ -1,4 +1,4 @@
-"""``ask_steadily.py ADDRESS RATE NAMES``: GET / of each service in turn, so many a second, until standard input ends; then [sent, latency] of each as JSON.
+"""``ask_steadily.py ADDRESS RATE NAMES``: GET / of each service in turn, so many a second, until standard input ends; then [sent, latency, name] as JSON.
 
 Open loop: a request is due at its time whether or not the ones before it were answered, and its latency counts from then.
 ``sent`` is in seconds since the epoch.
@@ -12,7 +12,7 @@ import sys
 import time
 
 
-async def ask(address: str, name: str, due: float, found: list[tuple[float, float]]) -> None:
+async def ask(address: str, name: str, due: float, found: list[tuple[float, float, str]]) -> None:
     """One request over a connection of its own; a failed one counts as a minute."""
     clock, sent = asyncio.get_running_loop().time, time.time()
     try:
@@ -20,16 +20,16 @@ async def ask(address: str, name: str, due: float, found: list[tuple[float, floa
         writer.write(f"GET / HTTP/1.1\r\nHost: {name}.test\r\nConnection: close\r\n\r\n".encode())
         answer = await asyncio.wait_for(reader.read(), 30)
         writer.close()
-        found.append((sent, clock() - due if b" 200 " in answer[:16] else 60.0))
+        found.append((sent, clock() - due if b" 200 " in answer[:16] else 60.0, name))
     except (OSError, TimeoutError):
-        found.append((sent, 60.0))
+        found.append((sent, 60.0, name))
 
 
 async def main(address: str, rate: float, names: list[str]) -> None:
     """The whole run."""
     loop = asyncio.get_running_loop()
     end = loop.run_in_executor(None, sys.stdin.read)
-    found: list[tuple[float, float]] = []
+    found: list[tuple[float, float, str]] = []
     tasks: set[asyncio.Task[None]] = set()
     due, number = loop.time(), 0
     while not end.done():
