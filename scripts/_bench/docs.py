@@ -57,7 +57,7 @@ def _assemble() -> None:
     logged([control.tool("antsibull-docs"), "collection", "--use-current", "--fail-on-error", "--squash-hierarchy", "--no-add-antsibull-docs-version",
             "--dest-dir", str(reference), "gantry.webstack"], "docs-reference", hint=HINT, timeout=1800)
     for path in reference.glob("*.rst"):  # the theme has a table of contents of its own, and says so in red where there is another
-        path.write_text(path.read_text(encoding="utf-8").replace("\n.. contents::\n   :local:\n   :depth: 1\n", "\n"), encoding="utf-8")
+        path.write_text(re.sub(r"\n\.\. contents::\n(?: +:.*\n)*", "\n", path.read_text(encoding="utf-8")), encoding="utf-8")
     from . import docs_playbooks
 
     (reference / "playbooks.md").write_text(docs_playbooks.page(), encoding="utf-8")
@@ -71,6 +71,9 @@ def build() -> int:
     (LOGS / "docs-sphinx.log").unlink(missing_ok=True)
     logged([control.tool("sphinx-build"), "-b", "html", "-W", "--keep-going", "-n", "-q", "-d", str(DOCTREES), str(SOURCE), str(HTML)],
            "docs-sphinx", hint=HINT, timeout=1800)
+    red = [str(path.relative_to(HTML)) for path in HTML.rglob("*.html") if '<nav class="contents' in path.read_text(encoding="utf-8")]
+    if red:
+        raise BenchError(f"the theme complains about a table of contents in {', '.join(red)}")
     dead = list(dead_links(HTML))
     if dead:
         raise BenchError("\n".join(["links of the documentation lead nowhere:", *dead, HINT]))
