@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from host import SITES, Host
 
+CODE = "/srv/pypiserver/current/wsgi.py"
 MOMENTS = {
     "during the image build": lambda host: host.phases() == {"host"} and host.at_work(),
     "while the candidates start": lambda host: "candidate" in host.phases(),
@@ -47,6 +48,23 @@ def test_rollback_killed(pristine: Host, runtime: str, after: str) -> None:
     pristine.play(after)
     assert pristine.runtimes() == dict.fromkeys(SITES, "container" if after == "convert" else "host")
     assert pristine.answers() == dict.fromkeys(SITES, "200")
+
+
+@pytest.mark.parametrize("after", ["deploy", "rollback"])
+def test_deploy_killed_while_both_containers_are_watched(pristine: Host, after: str) -> None:
+    pristine.play("convert", webstack_select="pypiserver")
+    pristine.run("sed", "-i", "$a # the next version", CODE)
+    try:
+        play = pristine.begin("deploy", webstack_select="pypiserver", webstack_watch=60)
+        pristine.until(play, lambda: pristine.journals()["pypiserver"].get("next", {}).get("phase") == "switching", "the watch")
+        play.kill(target=True)
+        assert pristine.answers() == dict.fromkeys(SITES, "200")
+        pristine.play(after, webstack_select="pypiserver")
+        assert pristine.runtimes()["pypiserver"] == ("container" if after == "deploy" else "host")
+        assert pristine.containers() == ["pypiserver"] * (after == "deploy")
+        assert pristine.answers() == dict.fromkeys(SITES, "200")
+    finally:
+        pristine.run("sed", "-i", "$d", CODE)
 
 
 def test_a_second_run_at_the_same_time_waits_for_the_first(pristine: Host) -> None:
