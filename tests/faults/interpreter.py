@@ -113,7 +113,8 @@ def _connected(args: Any) -> Optional[str]:
 
 
 def _named(word: str, count: int = 1) -> Callable[[Any], str]:
-    return lambda args: " ".join([word, *("%s" % item for item in args[:count])])
+    # A descriptor's number is another one in each run.
+    return lambda args: " ".join([word, *("fd" if isinstance(item, int) else "%s" % item for item in args[:count])])
 
 
 NAMERS: Dict[str, Callable[[Any], Optional[str]]] = {

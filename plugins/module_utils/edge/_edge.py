@@ -70,7 +70,7 @@ class EdgeModule(WebstackModule):
 
     def _leave_no_trace(self) -> None:
         """Of a move that was not begun, nothing stays but the image."""
-        if self.journal.phase == _journal.HOST and not self.check_mode:
+        if not self.check_mode and _journal.load(_paths.EDGE).phase == _journal.HOST:  # as it was written: on a full disk its beginning is not
             shutil.rmtree(_paths.EDGE_RUN, ignore_errors=True)
 
     def _client(self, stack: contextlib.ExitStack) -> Any:
