@@ -123,6 +123,11 @@ def load(name: str) -> Journal:
         raise WebstackError("service %s: its journal %s cannot be read: %s" % (name, path, exc)) from exc
 
 
+def edge_on_host() -> bool:
+    """Is nginx itself on the host, with nothing left of a move of it that was killed before it had begun?"""
+    return load(_paths.EDGE).phase == HOST and not any(map(os.path.exists, (_paths.EDGE_RUN, _paths.EDGE_TRIAL)))
+
+
 def load_all() -> List[Journal]:
     """The journals of all services that were ever moved on this host, by name; nginx's own is not among them."""
     try:

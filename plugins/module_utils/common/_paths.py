@@ -141,6 +141,9 @@ EDGE_DROP_IN = "50-webstack-edge.conf"
 EDGE_RUN = os.path.join(RUN_DIR, EDGE)
 """Of the edge's container: its PID file, which only root reads, and the socket at which it is offered sockets."""
 
+EDGE_TRIAL = EDGE_RUN + "-test"
+"""The same for the one that is asked beside the host's nginx before a move."""
+
 EDGE_PID = os.path.join(EDGE_RUN, "nginx.pid")
 """Where nginx's own PID file leads while it runs in a container."""
 

@@ -65,6 +65,10 @@ class EdgeModule(WebstackModule):
                         self._leave_no_trace()
                 elif self.journal.phase != _journal.HOST:
                     self._to_host()
+                else:
+                    if self.client is not None and not self.check_mode:
+                        _proof.forget(self.client)
+                    self._leave_no_trace()
         runtime = self.params["to"] if self.check_mode and self.params["until"] == "switch" else self.journal.runtime
         self.result.update(runtime=runtime, container=self.journal.candidate.get("container", ""), image=self.journal.candidate.get("image", ""))
 
@@ -75,12 +79,13 @@ class EdgeModule(WebstackModule):
 
     def _client(self, stack: contextlib.ExitStack) -> Any:
         """The engine; None where it is not needed, or not yet."""
-        if self.params["to"] == _journal.HOST and self.journal.phase == _journal.HOST:
+        to_host = self.params["to"] == _journal.HOST
+        if to_host and _journal.edge_on_host():
             return None
         try:
             return stack.enter_context(_engine.engine())
         except _engine.EngineMissing:
-            if self.check_mode:
+            if self.check_mode or (to_host and self.journal.phase == _journal.HOST):
                 return None
             raise
 

@@ -30,7 +30,6 @@ from ansible_collections.gantry.webstack.plugins.module_utils.edge import _confi
 from ansible_collections.gantry.webstack.plugins.module_utils.move import _parity
 
 NAME = "webstack.edge-test"
-_RUN = _paths.EDGE_RUN + "-test"
 _CLONE_NEWNET = 0x40000000
 _BUSY = (429, 503)
 TIMEOUT = 15
@@ -88,6 +87,14 @@ def ask(question: _questions.Question, pid: Optional[int]) -> Response:
         peer.close()
 
 
+def forget(client: Any) -> None:
+    """Remove the container that is asked, also that of a run that was killed."""
+    container = find_container(client, NAME)
+    if container is not None:
+        remove_container(container)
+    shutil.rmtree(_paths.EDGE_TRIAL, ignore_errors=True)
+
+
 class Beside:
     """nginx in a container with a network of its own, while it is asked."""
 
@@ -98,8 +105,8 @@ class Beside:
         self._listening: List[socket.socket] = []
 
     def __enter__(self) -> "Beside":
-        self.forget()
-        os.makedirs(_RUN, mode=0o700)
+        forget(self.client)
+        os.makedirs(_paths.EDGE_TRIAL, mode=0o700)
         try:
             self._start()
         except BaseException:
@@ -110,14 +117,7 @@ class Beside:
     def __exit__(self, *_args: object) -> None:
         for listener in self._listening:
             listener.close()
-        self.forget()
-
-    def forget(self) -> None:
-        """Remove the container, also that of a run that was killed."""
-        container = find_container(self.client, NAME)
-        if container is not None:
-            remove_container(container)
-        shutil.rmtree(_RUN, ignore_errors=True)
+        forget(self.client)
 
     def _start(self) -> None:
         written = self.uses.written | {os.path.dirname(path) for path in self.uses.bound}
@@ -125,7 +125,7 @@ class Beside:
         binds, memory = [], dict(wanted["tmpfs"])
         for mount in self.side.mounts:
             if mount.path == _paths.EDGE_RUN:
-                binds.append({"Type": "bind", "Source": _RUN, "Target": mount.path, "ReadOnly": False})
+                binds.append({"Type": "bind", "Source": _paths.EDGE_TRIAL, "Target": mount.path, "ReadOnly": False})
             elif not mount.read_only and any((os.path.realpath(path) + "/").startswith(mount.path + "/") for path in written):
                 memory[mount.path] = "mode=1777"
             else:

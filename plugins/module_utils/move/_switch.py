@@ -398,7 +398,7 @@ class SwitchModule(WebstackModule):
             if open_moves and not self.check_mode:
                 with engine() as client:
                     self._move(target, self._moves(open_moves, target, client))
-        self.result["edge"] = _journal.HOST if _journal.load(_paths.EDGE).phase == _journal.HOST else _journal.CONTAINER
+        self.result["edge"] = _journal.HOST if _journal.edge_on_host() else _journal.CONTAINER
         self.result["services"] = []
         for journal in journals:
             if journal in open_moves:
