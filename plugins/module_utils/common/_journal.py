@@ -158,9 +158,10 @@ def temporary_in(directory: str) -> str:
     return os.path.join(directory, ".webstack-%d-%d" % (os.getpid(), time.monotonic_ns()))
 
 
-def sweep(directories: Iterable[str]) -> None:
-    """Remove what processes that were killed have left under temporary names."""
-    for directory in set(directories):
+def sweep(directories: Iterable[str]) -> List[str]:
+    """Remove what processes that were killed have left under temporary names; the directories that had such."""
+    swept = []
+    for directory in sorted(set(directories)):
         try:
             names = os.listdir(directory)
         except OSError:
@@ -168,12 +169,14 @@ def sweep(directories: Iterable[str]) -> None:
         for name in names:
             found = _TEMPORARY.search(name)
             if found and not os.path.exists("/proc/%s" % found[1]):
+                swept.append(directory)
                 path = os.path.join(directory, name)
                 if os.path.isdir(path) and not os.path.islink(path):
                     shutil.rmtree(path, ignore_errors=True)
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
+    return swept
 
 
 def replace_file(path: str, text: str, mode: int, uid: int = 0, gid: int = 0, times_ns: Optional[tuple] = None) -> None:

@@ -205,6 +205,9 @@ class EdgeModule(WebstackModule):
         """Remove what a run that was killed was about to move to its place."""
         host = _sides.HostSide(nginx)
         _journal.sweep([_paths.service_state(_paths.EDGE), *(os.path.dirname(path) for path in (host.drop_in, host.way_back, _sides.TMPFILES, nginx.pid_file))])
+        for directory in _journal.sweep(glob.glob("/etc/systemd/system/*.service.d")):  # see _sides.keep_places
+            with contextlib.suppress(OSError):  # it holds more
+                os.rmdir(directory)
 
     def _prove(self, plan: Plan, side: _sides.ContainerSide) -> None:
         """nginx in a container answers as the one that runs does."""

@@ -387,7 +387,7 @@ class SwitchModule(WebstackModule):
         target = self.params["to"]
         with contextlib.nullcontext() if self.check_mode else host_lock():  # first, since another run may be about to write the journals
             if not self.check_mode:  # also of services that need no move: a run may have been killed before it noted its first step
-                _journal.sweep(map(_paths.service_state, self.params["services"]))
+                _journal.sweep(map(_paths.service_state, [*self.params["services"], _paths.EDGE]))
             journals = [_journal.load(name) for name in self.params["services"]]
             final = "switched" if target == _journal.CONTAINER else _journal.HOST
             open_moves = [journal for journal in journals if journal.phase != final or journal.data.get("next")]
