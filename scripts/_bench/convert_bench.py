@@ -6,7 +6,7 @@
     ./scripts/bench convert --hosts N          how many hosts "hosts" has (10)
     ./scripts/bench convert --suite SUITE      what the hosts are made of (bookworm)
 
-The services are the smallest there is (a greeting of six bytes, the system's Python as environment): whatever a container adds is most visible there.
+The services are the smallest there is (a greeting of five bytes, the system's Python as environment): whatever a container adds is most visible there.
 """
 
 from __future__ import annotations

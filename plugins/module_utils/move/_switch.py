@@ -102,11 +102,15 @@ class Move(_beside_move.Beside):
         return {"host": self.journal.data.get("host") or self.stack.remember()}
 
     def watch(self) -> Optional[_watch.Watch]:
-        """Ready to be watched, when the host's instance runs beside the container."""
+        """Ready to be watched, when both sides run; a run before this one may have stopped the other."""
+        if not self.other_is_up():
+            return None
+        return _watch.Watch(self.service, self.other_socket, self.socket, tail_lines(_watch.access_log(self.service) or ""), self._died, self.words)
+
+    def other_is_up(self) -> bool:
+        """Does the side run that requests came from, at ``other_socket``?"""
         self.seam.keep()
-        if not self.seam.host_is_up():
-            return None  # a run before this one has stopped it
-        return _watch.Watch(self.service, self.seam.way_back, self.socket, tail_lines(_watch.access_log(self.service) or ""), self._died)
+        return self.seam.host_is_up()
 
     def _died(self) -> Optional[str]:
         container = self.container()
@@ -342,11 +346,8 @@ class Handover(Move):
     def other_socket(self) -> str:
         return self.successor.served_by["socket"]
 
-    def watch(self) -> Optional[_watch.Watch]:
-        """Ready to be watched, when the running container runs beside the next one."""
-        if not is_listening(self.other_socket):
-            return None
-        return _watch.Watch(self.service, self.other_socket, self.socket, tail_lines(_watch.access_log(self.service) or ""), self._died, self.words)
+    def other_is_up(self) -> bool:
+        return is_listening(self.other_socket)
 
     def take_seam(self) -> None:
         """New connections go to the next container."""
